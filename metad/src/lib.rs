@@ -1,0 +1,23 @@
+//! metad, the metadata service of a KVM host.
+//!
+//! The rooms stand in the order of one request: a frame enters through the [`datapath`], a connection through
+//! [`listen`], a request through [`http`], and leaves as what [`render`] made of an [`instance`]. The slow side,
+//! from [`source`] to [`inventory`], keeps what those rooms read.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod datapath;
+pub mod directory;
+pub mod exit;
+pub mod http;
+pub mod identity;
+pub mod instance;
+pub mod inventory;
+pub mod libvirt;
+pub mod listen;
+pub mod netns;
+pub mod record;
+pub mod render;
+pub mod source;
+pub mod token;
