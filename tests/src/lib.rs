@@ -2,4 +2,5 @@
 //!
 //! Nothing here may touch the machine's own network namespace: everything happens inside a [`sandbox`].
 
+pub mod needs;
 pub mod sandbox;

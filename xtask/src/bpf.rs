@@ -222,7 +222,7 @@ fn usable(
     reasons: &mut Vec<String>,
 ) -> Option<Compiler> {
     let verbose = said(Command::new(&rustc).arg("-vV")).unwrap_or_default();
-    if !version(&verbose).is_some_and(|version| version >= OLDEST) {
+    if version(&verbose).is_none_or(|version| version < OLDEST) {
         reasons.push(format!("{name} is older than {}.{}", OLDEST.0, OLDEST.1));
         return None;
     }
