@@ -4,11 +4,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-#[expect(
-    dead_code,
-    unreachable_pub,
-    reason = "xtask uses the rest of the file that both share"
-)]
+#[expect(dead_code, reason = "xtask uses the rest of the file that both share")]
 #[path = "../xtask/src/bpf.rs"]
 mod bpf;
 

@@ -13,21 +13,28 @@ use std::process::{Command, Stdio};
 /// The oldest compiler that the workspace takes, as `(major, minor)`; see `rust-version` in Cargo.toml.
 const OLDEST: (u32, u32) = (1, 95);
 
-/// A compiler with its own sources, the cargo that goes with it, and the BPF linker.
+/// A compiler with its own sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Toolchain {
+pub(crate) struct Compiler {
     /// What to call it: `nightly-x86_64-unknown-linux-gnu`, `/usr/bin/rustc`.
-    pub name: String,
-    pub rustc: PathBuf,
-    pub cargo: OsString,
-    pub linker: PathBuf,
+    pub(crate) name: String,
+    pub(crate) rustc: PathBuf,
+    /// The cargo that drives it.
+    pub(crate) cargo: OsString,
+}
+
+/// All that the kernel object is built with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Toolchain {
+    pub(crate) compiler: Compiler,
+    pub(crate) linker: PathBuf,
 }
 
 /// Why no toolchain was found; prints as one sentence that names the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub(crate) struct Missing {
     /// What was looked at and why it will not do.
-    pub reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
 }
 
 impl fmt::Display for Missing {
@@ -42,36 +49,44 @@ impl fmt::Display for Missing {
 
 /// How the kernel object is optimised; the verifier accepts both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
+pub(crate) enum Profile {
     Release,
     /// With debug assertions.
     Debug,
 }
 
-/// Finds a rustup nightly that has `rust-src`, else a system compiler with its sources, and a `bpf-linker`.
+/// Finds a compiler with its sources, and a `bpf-linker`.
 ///
 /// # Errors
 /// Lists everything that was looked at and what it lacks.
-pub fn find() -> Result<Toolchain, Missing> {
-    let mut reasons = Vec::new();
+pub(crate) fn find() -> Result<Toolchain, Missing> {
+    let (compiler, mut reasons) = match find_compiler() {
+        Ok(compiler) => (Some(compiler), Vec::new()),
+        Err(missing) => (None, missing.reasons),
+    };
     let linker = find_linker();
     if linker.is_none() {
         reasons.push("bpf-linker is not installed".to_owned());
     }
-    let compiler = find_nightly(&mut reasons).or_else(|| find_system(&mut reasons));
     match (compiler, linker) {
-        (Some((name, rustc, cargo)), Some(linker)) => Ok(Toolchain {
-            name,
-            rustc,
-            cargo,
-            linker,
-        }),
+        (Some(compiler), Some(linker)) => Ok(Toolchain { compiler, linker }),
         (Some(_), None) | (None, _) => Err(Missing { reasons }),
     }
 }
 
+/// Finds a rustup nightly that has `rust-src`, else a system compiler with its sources.
+///
+/// # Errors
+/// Lists every compiler that was looked at and what it lacks.
+pub(crate) fn find_compiler() -> Result<Compiler, Missing> {
+    let mut reasons = Vec::new();
+    find_nightly(&mut reasons)
+        .or_else(|| find_system(&mut reasons))
+        .ok_or(Missing { reasons })
+}
+
 /// Finds `bpf-linker` on PATH or where `cargo install` puts it.
-pub fn find_linker() -> Option<PathBuf> {
+pub(crate) fn find_linker() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -89,7 +104,7 @@ pub fn find_linker() -> Option<PathBuf> {
 ///
 /// # Errors
 /// cargo cannot be started, or says no: its own words are on stderr by then.
-pub fn build(
+pub(crate) fn build(
     toolchain: &Toolchain,
     workspace: &Path,
     target: &Path,
@@ -103,7 +118,7 @@ pub fn build(
     };
     // A directory of its own: the cargo that runs this build script holds the lock of the other one.
     let target = target.join("bpf");
-    let mut cargo = Command::new(&toolchain.cargo);
+    let mut cargo = Command::new(&toolchain.compiler.cargo);
     for (key, _) in env::vars_os() {
         if belongs_to_outer_build(&key.to_string_lossy()) {
             cargo.env_remove(key);
@@ -121,7 +136,7 @@ pub fn build(
         .args(["build", "--package", "metad-ebpf", "--target", triple])
         .args(["-Z", "build-std=core", "--target-dir"])
         .arg(&target)
-        .env("RUSTC", &toolchain.rustc)
+        .env("RUSTC", &toolchain.compiler.rustc)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .stdin(Stdio::null())
@@ -141,13 +156,16 @@ pub fn build(
             "debug"
         }
     };
-    let status = cargo
-        .status()
-        .map_err(|error| format!("cannot start {}: {error}", toolchain.cargo.display()))?;
+    let status = cargo.status().map_err(|error| {
+        format!(
+            "cannot start {}: {error}",
+            toolchain.compiler.cargo.display()
+        )
+    })?;
     if !status.success() {
         return Err(format!(
             "cannot build metad-ebpf with {} ({status}); cargo's own words are above",
-            toolchain.name
+            toolchain.compiler.name
         ));
     }
     let object = target.join(triple).join(directory).join("metad-ebpf");
@@ -159,7 +177,7 @@ pub fn build(
 }
 
 /// Finds cargo's target directory above one of its products.
-pub fn target_directory(product: &Path) -> Option<&Path> {
+pub(crate) fn target_directory(product: &Path) -> Option<&Path> {
     product
         .ancestors()
         .filter(|directory| directory.join("CACHEDIR.TAG").is_file())
@@ -180,8 +198,6 @@ fn belongs_to_outer_build(key: &str) -> bool {
     let starts = |prefix: &&str| key.starts_with(prefix);
     outer.iter().any(starts) && !kept.iter().any(starts)
 }
-
-type Compiler = (String, PathBuf, OsString);
 
 fn find_nightly(reasons: &mut Vec<String>) -> Option<Compiler> {
     let Some(list) = said(Command::new("rustup").args(["toolchain", "list"])) else {
@@ -232,7 +248,11 @@ fn usable(
         reasons.push(format!("{name} has no rust-src"));
         return None;
     }
-    Some((name.to_owned(), rustc, cargo))
+    Some(Compiler {
+        name: name.to_owned(),
+        rustc,
+        cargo,
+    })
 }
 
 /// Reads `release: 1.96.0-nightly` out of `rustc -vV`.
