@@ -48,10 +48,16 @@ impl Datapath {
     pub fn up(config: &Config, veth: Veth) -> Result<Self, LoadError> {
         let kernel = Kernel::load(config, veth)?;
         let attachments = Attachments::new(config, veth.host);
-        let mut datapath =
-            Self { kernel, attachments, config: config.datapath.clone(), nics: BTreeMap::new() };
+        let mut datapath = Self {
+            kernel,
+            attachments,
+            config: config.datapath.clone(),
+            nics: BTreeMap::new(),
+        };
         let veth_name = config.veth_host();
-        datapath.attachments.attach_reply(&mut datapath.kernel, &veth_name)?;
+        datapath
+            .attachments
+            .attach_reply(&mut datapath.kernel, &veth_name)?;
         Ok(datapath)
     }
 

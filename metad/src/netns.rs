@@ -49,7 +49,11 @@ impl Namespace {
         prepare_directory().map_err(NetnsError::Directory)?;
         let path = Path::new(DIRECTORY).join(name);
         let failed = |error| NetnsError::Create(path.clone(), error);
-        OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(failed)?;
         let bound = on_thread(|| bind_new(&path)).map_err(failed);
         if let Err(error) = bound {
             // The file alone is no namespace; the first error is the one to report.
@@ -131,7 +135,11 @@ fn bind_new(path: &Path) -> io::Result<()> {
 /// Runs `work` on a thread that ends with it, so that no other work ever sees its namespace.
 fn on_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| {
-        let thread = thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, work)?;
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread inside it ended early")))
+        let thread = thread::Builder::new()
+            .name("netns".to_owned())
+            .spawn_scoped(scope, work)?;
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread inside it ended early")))
     })
 }

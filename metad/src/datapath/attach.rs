@@ -53,7 +53,10 @@ pub enum AttachError {
         source: io::Error,
     },
     #[error("{interface} was replaced while {program} was being attached to it")]
-    Replaced { program: &'static str, interface: String },
+    Replaced {
+        program: &'static str,
+        interface: String,
+    },
 }
 
 /// What holds a program to an interface.
@@ -89,7 +92,13 @@ impl Attachments {
             Attach::Auto if kernel_has_tcx() => AttachedBy::Tcx,
             Attach::Auto => AttachedBy::Clsact,
         };
-        Self { config: config.clone(), by, veth, attached: BTreeMap::new(), reply: None }
+        Self {
+            config: config.clone(),
+            by,
+            veth,
+            attached: BTreeMap::new(),
+            reply: None,
+        }
     }
 
     /// Attaches `reply` to the host's end of the veth.
@@ -105,8 +114,12 @@ impl Attachments {
 
     /// Makes the attachments follow `wanted`.
     pub(super) fn update(&mut self, kernel: &mut Kernel, wanted: &BTreeMap<u32, Wanted>) {
-        let gone: Vec<u32> =
-            self.attached.keys().filter(|ifindex| !wanted.contains_key(ifindex)).copied().collect();
+        let gone: Vec<u32> = self
+            .attached
+            .keys()
+            .filter(|ifindex| !wanted.contains_key(ifindex))
+            .copied()
+            .collect();
         for ifindex in gone {
             self.forget(kernel, ifindex);
         }
@@ -122,12 +135,19 @@ impl Attachments {
             let held = match self.attached.remove(ifindex) {
                 Some(Attached { held: Ok(held), .. }) => Ok(held),
                 known => {
-                    let attached = self.attach(kernel, names::GUEST_INGRESS, *ifindex, &wanted.name);
+                    let attached =
+                        self.attach(kernel, names::GUEST_INGRESS, *ifindex, &wanted.name);
                     let before = known.and_then(|known| known.held.err());
                     settle(attached, wanted, before.as_ref())
                 }
             };
-            self.attached.insert(*ifindex, Attached { wanted: wanted.clone(), held });
+            self.attached.insert(
+                *ifindex,
+                Attached {
+                    wanted: wanted.clone(),
+                    held,
+                },
+            );
         }
     }
 
@@ -143,7 +163,9 @@ impl Attachments {
     }
 
     fn forget(&mut self, kernel: &mut Kernel, ifindex: u32) {
-        let Some(attached) = self.attached.remove(&ifindex) else { return };
+        let Some(attached) = self.attached.remove(&ifindex) else {
+            return;
+        };
         if let Ok(held) = attached.held {
             detach(kernel, held, &attached.wanted.name);
         }
@@ -188,7 +210,10 @@ impl Attachments {
             interface: interface.to_owned(),
             source: Box::new(source),
         };
-        let link = |source| AttachError::Link { interface: interface.to_owned(), source };
+        let link = |source| AttachError::Link {
+            interface: interface.to_owned(),
+            source,
+        };
         // First of all programs: what is for us must not be lost to another one's verdict.
         let order = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = classifier
@@ -197,7 +222,10 @@ impl Attachments {
         let taken = classifier.take_link(id).map_err(failed)?;
         let taken: FdLink = taken.try_into().map_err(link)?;
         let path = pins::link_path(&self.config, ifindex);
-        let pin = |source| AttachError::Pin { interface: interface.to_owned(), source };
+        let pin = |source| AttachError::Pin {
+            interface: interface.to_owned(),
+            source,
+        };
         Ok(Held::Tcx(taken.pin(path).map_err(pin)?))
     }
 
@@ -212,20 +240,33 @@ impl Attachments {
             Ok(()) => true,
             Err(error) if is_there_already(&error) => false,
             Err(source) => {
-                return Err(AttachError::Clsact { interface: interface.to_owned(), source });
+                return Err(AttachError::Clsact {
+                    interface: interface.to_owned(),
+                    source,
+                });
             }
         };
         if ifindex != self.veth {
-            let mark = |source| AttachError::Mark { interface: interface.to_owned(), source };
+            let mark = |source| AttachError::Mark {
+                interface: interface.to_owned(),
+                source,
+            };
             let path = pins::clsact_path(&self.config, ifindex);
             fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(mark)?;
-            let text = if added { pins::CLSACT_OURS } else { pins::CLSACT_FOUND };
+            let text = if added {
+                pins::CLSACT_OURS
+            } else {
+                pins::CLSACT_FOUND
+            };
             // What an earlier attempt has added stays ours.
             if added || !path.exists() {
                 fs::write(&path, text).map_err(mark)?;
             }
         }
-        let options = TcAttachOptions::Netlink(NlOptions { priority: 1, ..NlOptions::default() });
+        let options = TcAttachOptions::Netlink(NlOptions {
+            priority: 1,
+            ..NlOptions::default()
+        });
         classifier
             .attach_with_options(interface, TcAttachType::Ingress, options)
             .map(Held::Clsact)
@@ -252,7 +293,11 @@ fn settle(
         Err(error) => {
             let text = format!("{:#}", anyhow::Error::from(error));
             if before != Some(&text) {
-                tracing::error!(interface, error = text, "guests on this interface get no answers");
+                tracing::error!(
+                    interface,
+                    error = text,
+                    "guests on this interface get no answers"
+                );
             }
             Err(text)
         }

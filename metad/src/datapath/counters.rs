@@ -10,7 +10,11 @@ use crate::admin::Counters;
 pub(super) fn sum(map: &PerCpuArray<MapData, u64>) -> Counters {
     let count = |counted| {
         let values = map.get(&counter_index(counted), 0);
-        values.map_or(0, |values| values.iter().fold(0_u64, |sum, value| sum.wrapping_add(*value)))
+        values.map_or(0, |values| {
+            values
+                .iter()
+                .fold(0_u64, |sum, value| sum.wrapping_add(*value))
+        })
     };
     let tally = |tally| count(Counted::Tally(tally));
     let dropped: BTreeMap<String, u64> = Reason::ALL

@@ -21,8 +21,12 @@ const SINGLE_MAC: [u8; 6] = [0x02, 0x6d, 0x65, 0x74, 0x61, 0x64];
 
 /// Lists the interfaces that the configured patterns name, and the ports of those that are bridges.
 pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32, Wanted> {
-    let matched =
-        |interface: &Interface| config.interfaces.iter().any(|pattern| pattern.matches(&interface.name));
+    let matched = |interface: &Interface| {
+        config
+            .interfaces
+            .iter()
+            .any(|pattern| pattern.matches(&interface.name))
+    };
     let mut wanted = BTreeMap::new();
     for interface in interfaces.iter() {
         let bridge = interface
@@ -31,7 +35,11 @@ pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32
             .filter(|controller| controller.is_bridge);
         let of_matched_bridge = bridge.filter(|bridge| matched(bridge));
         let (role, answers, identity) = if let Some(bridge) = of_matched_bridge {
-            (Role::Port, bridge.mac, identity(config, interface, Some(bridge)))
+            (
+                Role::Port,
+                bridge.mac,
+                identity(config, interface, Some(bridge)),
+            )
         } else if !matched(interface) {
             continue;
         } else if interface.is_bridge {
@@ -41,8 +49,19 @@ pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32
             (Role::Single, mac, identity(config, interface, bridge))
         };
         let mac = answers.map_or(SINGLE_MAC, |mac| mac.0);
-        let port = Port { identity, mac, zero: [0; 2] };
-        wanted.insert(interface.index, Wanted { name: interface.name.clone(), role, port });
+        let port = Port {
+            identity,
+            mac,
+            zero: [0; 2],
+        };
+        wanted.insert(
+            interface.index,
+            Wanted {
+                name: interface.name.clone(),
+                role,
+                port,
+            },
+        );
     }
     wanted
 }
@@ -87,12 +106,24 @@ mod tests {
     }
 
     fn list(patterns: &[&str], identity: Identity) -> Vec<(u32, Role, u32, bool)> {
-        let interfaces = patterns.iter().map(|text| Pattern::new(text).unwrap()).collect();
-        let config = Datapath { interfaces, identity, ..Datapath::default() };
+        let interfaces = patterns
+            .iter()
+            .map(|text| Pattern::new(text).unwrap())
+            .collect();
+        let config = Datapath {
+            interfaces,
+            identity,
+            ..Datapath::default()
+        };
         wanted(&config, &host())
             .into_iter()
             .map(|(index, wanted)| {
-                (index, wanted.role, wanted.port.identity, wanted.port.mac == BRIDGE_MAC)
+                (
+                    index,
+                    wanted.role,
+                    wanted.port.identity,
+                    wanted.port.mac == BRIDGE_MAC,
+                )
             })
             .collect()
     }
@@ -117,7 +148,11 @@ mod tests {
                 "single taps, in a bridge that is not ours or in none",
                 &["vnet+"],
                 Identity::Port,
-                vec![(4, Single, 4, true), (6, Single, 6, false), (7, Single, 7, true)],
+                vec![
+                    (4, Single, 4, true),
+                    (6, Single, 6, false),
+                    (7, Single, 7, true),
+                ],
             ),
             ("nothing matches", &["tap+"], Identity::Port, vec![]),
         ] {

@@ -17,8 +17,7 @@ use crate::config::Config;
 use crate::netns::veth::Veth;
 
 /// The kernel object, as metad-ebpf's build left it.
-pub static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/metad-ebpf.o"));
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/metad-ebpf.o"));
 
 /// Why the programs cannot be brought up.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +31,10 @@ pub enum LoadError {
         source: Box<ProgramError>,
     },
     #[error("the BPF object has no {kind} called {name}: this metad was built wrong")]
-    Missing { kind: &'static str, name: &'static str },
+    Missing {
+        kind: &'static str,
+        name: &'static str,
+    },
     #[error("cannot use the BPF map {name}")]
     Map {
         name: &'static str,
@@ -87,7 +89,10 @@ impl Kernel {
             follow_log(&mut ebpf);
         }
         for name in [names::GUEST_INGRESS, names::REPLY] {
-            let failed = |source| LoadError::Program { name, source: Box::new(source) };
+            let failed = |source| LoadError::Program {
+                name,
+                source: Box::new(source),
+            };
             program(&mut ebpf, name)?.load().map_err(failed)?;
         }
         pins::pin_maps(config, &ebpf)?;
@@ -119,16 +124,24 @@ fn program<'a>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
 ) -> Result<&'a mut SchedClassifier, LoadError> {
-    let missing = || LoadError::Missing { kind: "program", name };
+    let missing = || LoadError::Missing {
+        kind: "program",
+        name,
+    };
     let program = ebpf.program_mut(name).ok_or_else(missing)?;
-    program.try_into().map_err(|source| LoadError::Program { name, source: Box::new(source) })
+    program.try_into().map_err(|source| LoadError::Program {
+        name,
+        source: Box::new(source),
+    })
 }
 
 fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, LoadError>
 where
     M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
 {
-    let map = ebpf.take_map(name).ok_or(LoadError::Missing { kind: "map", name })?;
+    let map = ebpf
+        .take_map(name)
+        .ok_or(LoadError::Missing { kind: "map", name })?;
     M::try_from(map).map_err(|source| LoadError::Map { name, source })
 }
 

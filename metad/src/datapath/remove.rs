@@ -76,9 +76,13 @@ pub async fn remove_all(config: &Config) -> Removal {
 /// Removing the pin of a link detaches its program; with the last pin of a map goes the map.
 fn remove_pins(directory: &Path, removal: &mut Removal) {
     match fs::remove_dir_all(directory) {
-        Ok(()) => removal.removed.push(format!("pins {}", directory.display())),
+        Ok(()) => removal
+            .removed
+            .push(format!("pins {}", directory.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => removal.leftovers.push(Leftover::File(directory.to_owned(), error)),
+        Err(error) => removal
+            .leftovers
+            .push(Leftover::File(directory.to_owned(), error)),
     }
 }
 
@@ -86,7 +90,9 @@ fn remove_pins(directory: &Path, removal: &mut Removal) {
 async fn remove_clsact(config: &Config, removal: &mut Removal) {
     let marks = pins::clsact_path(config, 0);
     let Some(marks) = marks.parent() else { return };
-    let Ok(entries) = fs::read_dir(marks) else { return };
+    let Ok(entries) = fs::read_dir(marks) else {
+        return;
+    };
     let (connection, handle, _) = match new_connection() {
         Ok(connection) => connection,
         Err(error) => return removal.leftovers.push(Leftover::Netlink(error)),
@@ -95,17 +101,27 @@ async fn remove_clsact(config: &Config, removal: &mut Removal) {
     let all = watch::list(&handle).await.unwrap_or_default();
     for entry in entries.flatten() {
         let ours = fs::read_to_string(entry.path()).is_ok_and(|text| text == pins::CLSACT_OURS);
-        let ifindex = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        let Some(interface) = all.iter().find(|interface| Some(interface.index) == ifindex) else {
+        let ifindex = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let Some(interface) = all
+            .iter()
+            .find(|interface| Some(interface.index) == ifindex)
+        else {
             continue;
         };
         match remove_filter(&handle, interface.index, &interface.name, ours).await {
-            Ok(()) => removal.removed.push(format!("filter on {}", interface.name)),
+            Ok(()) => removal
+                .removed
+                .push(format!("filter on {}", interface.name)),
             Err(leftover) => removal.leftovers.push(leftover),
         }
     }
     if let Err(error) = fs::remove_dir_all(marks) {
-        removal.leftovers.push(Leftover::File(marks.to_owned(), error));
+        removal
+            .leftovers
+            .push(Leftover::File(marks.to_owned(), error));
     }
 }
 
@@ -119,22 +135,40 @@ async fn remove_filter(
     match qdisc_detach_program(name, TcAttachType::Ingress, names::GUEST_INGRESS) {
         Ok(()) => {}
         Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(Leftover::Filter { interface: interface(), source }),
+        Err(source) => {
+            return Err(Leftover::Filter {
+                interface: interface(),
+                source,
+            });
+        }
     }
-    if !ours || in_use(handle, ifindex).await.map_err(|source| Leftover::Filters { interface: interface(), source })? {
+    if !ours
+        || in_use(handle, ifindex)
+            .await
+            .map_err(|source| Leftover::Filters {
+                interface: interface(),
+                source,
+            })?
+    {
         return Ok(());
     }
     let index = i32::try_from(ifindex).unwrap_or(i32::MAX);
     let mut request = handle.qdisc().del(index);
     address(request.message_mut());
-    request.execute().await.map_err(|source| Leftover::Qdisc { interface: interface(), source })
+    request.execute().await.map_err(|source| Leftover::Qdisc {
+        interface: interface(),
+        source,
+    })
 }
 
 /// Whether somebody else has put filters into the qdisc that we added.
 async fn in_use(handle: &Handle, ifindex: u32) -> Result<bool, rtnetlink::Error> {
     use futures_util::TryStreamExt;
     let index = i32::try_from(ifindex).unwrap_or(i32::MAX);
-    for get in [handle.traffic_filter(index).get().ingress(), handle.traffic_filter(index).get().egress()] {
+    for get in [
+        handle.traffic_filter(index).get().ingress(),
+        handle.traffic_filter(index).get().egress(),
+    ] {
         let mut filters = get.execute();
         if filters.try_next().await?.is_some() {
             return Ok(true);
@@ -145,6 +179,12 @@ async fn in_use(handle: &Handle, ifindex: u32) -> Result<bool, rtnetlink::Error>
 
 /// Names the clsact qdisc (`TC_H_CLSACT` of linux/pkt_sched.h).
 fn address(message: &mut TcMessage) {
-    message.header.parent = TcHandle { major: 0xffff, minor: 0xfff1 };
-    message.header.handle = TcHandle { major: 0xffff, minor: 0 };
+    message.header.parent = TcHandle {
+        major: 0xffff,
+        minor: 0xfff1,
+    };
+    message.header.handle = TcHandle {
+        major: 0xffff,
+        minor: 0,
+    };
 }

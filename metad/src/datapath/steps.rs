@@ -7,7 +7,10 @@ pub(super) fn to_forget<K: Ord + Copy, V: PartialEq>(
     have: &BTreeMap<K, V>,
     want: &BTreeMap<K, V>,
 ) -> Vec<K> {
-    have.iter().filter(|(key, value)| want.get(key) != Some(value)).map(|(key, _)| *key).collect()
+    have.iter()
+        .filter(|(key, value)| want.get(key) != Some(value))
+        .map(|(key, _)| *key)
+        .collect()
 }
 
 /// Lists the entries of `want` that `have` has not, once [`to_forget`] is done.
@@ -15,7 +18,9 @@ pub(super) fn to_learn<K: Ord + Copy, V: PartialEq + Copy>(
     have: &BTreeMap<K, V>,
     want: &BTreeMap<K, V>,
 ) -> Vec<(K, V)> {
-    let missing = want.iter().filter(|(key, value)| have.get(key) != Some(value));
+    let missing = want
+        .iter()
+        .filter(|(key, value)| have.get(key) != Some(value));
     missing.map(|(key, value)| (*key, *value)).collect()
 }
 

@@ -45,5 +45,8 @@ impl Strangers {
 fn stranger(octets: &[u8]) -> Option<(u32, Mac)> {
     let record: &[u8; size_of::<Stranger>()] = octets.try_into().ok()?;
     let [i0, i1, i2, i3, a, b, c, d, e, f, _, _] = *record;
-    Some((u32::from_ne_bytes([i0, i1, i2, i3]), Mac([a, b, c, d, e, f])))
+    Some((
+        u32::from_ne_bytes([i0, i1, i2, i3]),
+        Mac([a, b, c, d, e, f]),
+    ))
 }

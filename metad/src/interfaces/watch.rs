@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::SocketAddr;
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
 use tokio::sync::mpsc;
@@ -81,9 +81,9 @@ async fn relay(sender: &mpsc::Sender<Happening>, events: &mut Events) -> bool {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
                 Happening::Is(interface(&link))
             }
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
-                Happening::Gone { index: link.header.index }
-            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => Happening::Gone {
+                index: link.header.index,
+            },
             NetlinkPayload::Overrun(_) => return true,
             _ => continue,
         };
@@ -107,7 +107,13 @@ async fn open(sender: &mpsc::Sender<Happening>) -> Result<Events, WatchError> {
 
 /// Lists all interfaces of the namespace that `handle` speaks to.
 pub async fn list(handle: &Handle) -> Result<Vec<Interface>, rtnetlink::Error> {
-    handle.link().get().execute().map_ok(|link| interface(&link)).try_collect().await
+    handle
+        .link()
+        .get()
+        .execute()
+        .map_ok(|link| interface(&link))
+        .try_collect()
+        .await
 }
 
 fn interface(link: &LinkMessage) -> Interface {

@@ -55,19 +55,34 @@ pub struct Veth {
 pub async fn create(host: &str, inside: &str, namespace: &Namespace) -> Result<Veth, VethError> {
     let (connection, handle, _) = new_connection().map_err(VethError::Netlink)?;
     tokio::spawn(connection);
-    let peer = LinkUnspec::new_with_name(inside).setns_by_fd(namespace.file().as_raw_fd()).build();
+    let peer = LinkUnspec::new_with_name(inside)
+        .setns_by_fd(namespace.file().as_raw_fd())
+        .build();
     let veth = LinkVeth::new(host, inside)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
         // No link-local address may ever appear on the host's end.
         .append_extra_attribute(no_ipv6_address())
         .build();
-    handle.link().add(veth).execute().await.map_err(step("create the veth", host))?;
+    handle
+        .link()
+        .add(veth)
+        .execute()
+        .await
+        .map_err(step("create the veth", host))?;
     let here = find(&handle, host).await?;
     let up = LinkUnspec::new_with_index(here.index).up().build();
-    handle.link().set(up).execute().await.map_err(step("bring up", host))?;
+    handle
+        .link()
+        .set(up)
+        .execute()
+        .await
+        .map_err(step("bring up", host))?;
     let inside = inside.to_owned();
     let far = namespace.run(move || configure_inside(&inside))??;
-    Ok(Veth { host: here.index, daemon_mac: far })
+    Ok(Veth {
+        host: here.index,
+        daemon_mac: far,
+    })
 }
 
 /// Removes the interface called `name` from this namespace, and its other end with it. `false`: there was none.
@@ -77,11 +92,18 @@ pub async fn create(host: &str, inside: &str, namespace: &Namespace) -> Result<V
 pub async fn remove(name: &str) -> Result<bool, VethError> {
     let (connection, handle, _) = new_connection().map_err(VethError::Netlink)?;
     tokio::spawn(connection);
-    let all = watch::list(&handle).await.map_err(step("list", "the network interfaces"))?;
+    let all = watch::list(&handle)
+        .await
+        .map_err(step("list", "the network interfaces"))?;
     let Some(found) = all.into_iter().find(|interface| interface.name == name) else {
         return Ok(false);
     };
-    handle.link().del(found.index).execute().await.map_err(step("remove", name))?;
+    handle
+        .link()
+        .del(found.index)
+        .execute()
+        .await
+        .map_err(step("remove", name))?;
     Ok(true)
 }
 
@@ -108,10 +130,17 @@ fn configure_inside(inside: &str) -> Result<Mac, VethError> {
 async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
     let loopback = find(handle, "lo").await?;
     let far = find(handle, inside).await?;
-    let mac = far.mac.ok_or_else(|| VethError::Vanished(inside.to_owned()))?;
+    let mac = far
+        .mac
+        .ok_or_else(|| VethError::Vanished(inside.to_owned()))?;
     for interface in [&loopback, &far] {
         let up = LinkUnspec::new_with_index(interface.index).up().build();
-        handle.link().set(up).execute().await.map_err(step("bring up", &interface.name))?;
+        handle
+            .link()
+            .set(up)
+            .execute()
+            .await
+            .map_err(step("bring up", &interface.name))?;
     }
     handle
         .address()
@@ -133,7 +162,12 @@ async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
         .output_interface(far.index)
         .onlink()
         .build();
-    handle.route().add(route).execute().await.map_err(step("add the route to", inside))?;
+    handle
+        .route()
+        .add(route)
+        .execute()
+        .await
+        .map_err(step("add the route to", inside))?;
     Ok(mac)
 }
 
@@ -141,7 +175,9 @@ async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
 const ANYBODY: [u8; 6] = [0x02, 0x6d, 0x65, 0x74, 0x61, 0x64];
 
 async fn find(handle: &Handle, name: &str) -> Result<Interface, VethError> {
-    let all = watch::list(handle).await.map_err(step("list", "the network interfaces"))?;
+    let all = watch::list(handle)
+        .await
+        .map_err(step("list", "the network interfaces"))?;
     all.into_iter()
         .find(|interface| interface.name == name)
         .ok_or_else(|| VethError::Vanished(name.to_owned()))
@@ -154,5 +190,9 @@ fn no_ipv6_address() -> LinkAttribute {
 
 fn step(step: &'static str, interface: &str) -> impl FnOnce(rtnetlink::Error) -> VethError {
     let interface = interface.to_owned();
-    move |source| VethError::Step { step, interface, source }
+    move |source| VethError::Step {
+        step,
+        interface,
+        source,
+    }
 }
