@@ -23,7 +23,9 @@ pub struct Interface {
 pub enum Happening {
     /// It is new, or something about it has changed.
     Is(Interface),
-    Gone { index: u32 },
+    Gone {
+        index: u32,
+    },
     /// Events were lost: these are all that there are.
     All(Vec<Interface>),
 }
@@ -67,7 +69,8 @@ impl Interfaces {
 
     /// The bridge that the interface called `name` is a port of.
     pub fn bridge_of(&self, name: &str) -> Option<&Interface> {
-        self.get(self.named(name)?.controller?).filter(|controller| controller.is_bridge)
+        self.get(self.named(name)?.controller?)
+            .filter(|controller| controller.is_bridge)
     }
 }
 
@@ -83,7 +86,9 @@ impl Interfaces {
     }
 
     fn remove(&mut self, index: u32) -> bool {
-        let Some(interface) = self.by_index.remove(&index) else { return false };
+        let Some(interface) = self.by_index.remove(&index) else {
+            return false;
+        };
         // The name may have passed to another interface already.
         if self.by_name.get(&interface.name) == Some(&index) {
             self.by_name.remove(&interface.name);
@@ -97,7 +102,13 @@ mod tests {
     use super::*;
 
     fn interface(index: u32, name: &str, controller: Option<u32>) -> Interface {
-        Interface { index, name: name.to_owned(), controller, is_bridge: index == 1, mac: None }
+        Interface {
+            index,
+            name: name.to_owned(),
+            controller,
+            is_bridge: index == 1,
+            mac: None,
+        }
     }
 
     #[test]
@@ -105,7 +116,10 @@ mod tests {
         let mut all = Interfaces::default();
         assert!(all.apply(Happening::Is(interface(1, "virbr0", None))));
         assert!(all.apply(Happening::Is(interface(2, "vnet0", Some(1)))));
-        assert!(!all.apply(Happening::Is(interface(2, "vnet0", Some(1)))), "nothing new");
+        assert!(
+            !all.apply(Happening::Is(interface(2, "vnet0", Some(1)))),
+            "nothing new"
+        );
         assert_eq!(all.bridge_of("vnet0").map(|bridge| bridge.index), Some(1));
         assert!(all.apply(Happening::Is(interface(2, "renamed", Some(1)))));
         assert_eq!(all.named("vnet0"), None);

@@ -155,7 +155,11 @@ impl Inventory {
         let machines = &self.machines;
         let source = |name: &NicName| machines.get(&name.machine).map(|machine| machine.source);
         let ask_again = refused.unconfirmed.iter().filter_map(source).collect();
-        Resolution { snapshot, nics, ask_again }
+        Resolution {
+            snapshot,
+            nics,
+            ask_again,
+        }
     }
 
     /// Makes a machine anew from what the sources say now. Renders only what has changed.
@@ -177,7 +181,13 @@ impl Inventory {
                     .map(|nic| Arc::new(render::answers(&instance, nic)))
                     .collect();
                 let instance = Arc::new(instance);
-                let machine = Machine { source, reading, running, instance, answers };
+                let machine = Machine {
+                    source,
+                    reading,
+                    running,
+                    instance,
+                    answers,
+                };
                 self.machines.insert(name.to_owned(), machine);
             }
         }
@@ -187,14 +197,22 @@ impl Inventory {
         let mut claims = BTreeMap::new();
         for (name, machine) in self.machines.iter().filter(|(_, machine)| machine.running) {
             for nic in &machine.instance.nics {
-                let Some(interface) = place(self.identity, nic, interfaces) else { continue };
+                let Some(interface) = place(self.identity, nic, interfaces) else {
+                    continue;
+                };
                 let claim = Claim {
                     ifindex: interfaces.named(&interface).map(|found| found.index),
                     interface,
                     reading: machine.reading,
                     owner: (machine.instance.uuid, machine.instance.epoch),
                 };
-                claims.insert(NicName { machine: name.clone(), mac: nic.mac }, claim);
+                claims.insert(
+                    NicName {
+                        machine: name.clone(),
+                        mac: nic.mac,
+                    },
+                    claim,
+                );
             }
         }
         claims
@@ -207,20 +225,34 @@ impl Machine {
         name: &'a str,
         bindings: &'a Bindings,
     ) -> impl Iterator<Item = Option<Arc<Seat>>> + 'a {
-        self.instance.nics.iter().zip(&self.answers).enumerate().map(move |(index, (nic, answers))| {
-            let name = NicName { machine: name.to_owned(), mac: nic.mac };
-            let Binding { slot, generation, ifindex, interface, .. } = bindings.get(&name)?;
-            Some(Arc::new(Seat {
-                slot: *slot,
-                generation: *generation,
-                instance: Arc::clone(&self.instance),
-                nic: index,
-                mac: nic.mac,
-                interface: interface.clone(),
-                ifindex: *ifindex,
-                answers: Arc::clone(answers),
-            }))
-        })
+        self.instance
+            .nics
+            .iter()
+            .zip(&self.answers)
+            .enumerate()
+            .map(move |(index, (nic, answers))| {
+                let name = NicName {
+                    machine: name.to_owned(),
+                    mac: nic.mac,
+                };
+                let Binding {
+                    slot,
+                    generation,
+                    ifindex,
+                    interface,
+                    ..
+                } = bindings.get(&name)?;
+                Some(Arc::new(Seat {
+                    slot: *slot,
+                    generation: *generation,
+                    instance: Arc::clone(&self.instance),
+                    nic: index,
+                    mac: nic.mac,
+                    interface: interface.clone(),
+                    ifindex: *ifindex,
+                    answers: Arc::clone(answers),
+                }))
+            })
     }
 }
 
@@ -231,7 +263,10 @@ fn place(identity: Identity, nic: &Nic, interfaces: &Interfaces) -> Option<Strin
         Identity::Port => tap.map(str::to_owned),
         Identity::Mac => {
             let of_tap = || interfaces.bridge_of(tap?).map(|bridge| bridge.name.clone());
-            nic.bridge.clone().or_else(of_tap).or_else(|| tap.map(str::to_owned))
+            nic.bridge
+                .clone()
+                .or_else(of_tap)
+                .or_else(|| tap.map(str::to_owned))
         }
     }
 }
@@ -241,8 +276,13 @@ fn complaints<'a>(
     claims: &'a BTreeMap<NicName, Claim>,
 ) -> impl Iterator<Item = (String, String)> + 'a {
     let say = |name: &NicName, why: &str| {
-        let interface = claims.get(name).map_or("?", |claim| claim.interface.as_str());
-        (name.machine.clone(), format!("NIC {} on {interface} is not answered: {why}", name.mac))
+        let interface = claims
+            .get(name)
+            .map_or("?", |claim| claim.interface.as_str());
+        (
+            name.machine.clone(),
+            format!("NIC {} on {interface} is not answered: {why}", name.mac),
+        )
     };
     let unconfirmed = "the interface came back and its source has not named it since";
     let contested = "another instance claims the same MAC address there";
@@ -252,7 +292,9 @@ fn complaints<'a>(
         (&refused.contested, contested),
         (&refused.without_slot, without_slot),
     ];
-    lists.into_iter().flat_map(move |(names, why)| names.iter().map(move |name| say(name, why)))
+    lists
+        .into_iter()
+        .flat_map(move |(names, why)| names.iter().map(move |name| say(name, why)))
 }
 
 #[cfg(test)]

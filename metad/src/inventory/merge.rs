@@ -12,12 +12,14 @@ const DEFAULT_TYPE: &str = "kvm.guest";
 const NAMES: Uuid = Uuid::from_bytes(*b"metad:instance:1");
 
 /// Makes an instance of a machine and of the additions to it, the last of which wins.
-pub fn instance(machine: &Subject, additions: &[&Subject]) -> Instance {
+pub(super) fn instance(machine: &Subject, additions: &[&Subject]) -> Instance {
     let mut record = machine.record.clone();
     for addition in additions {
         record = addition.record.clone().over(record);
     }
-    let uuid = machine.uuid.unwrap_or_else(|| Uuid::new_v5(&NAMES, machine.name.as_bytes()));
+    let uuid = machine
+        .uuid
+        .unwrap_or_else(|| Uuid::new_v5(&NAMES, machine.name.as_bytes()));
     let Record {
         instance_id,
         hostname,
@@ -42,7 +44,10 @@ pub fn instance(machine: &Subject, additions: &[&Subject]) -> Instance {
         instance_id: instance_id.unwrap_or_else(|| instance_id_of(uuid)),
         hostname: hostname.unwrap_or_else(|| hostname_of(&machine.name)),
         instance_type: instance_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
-        placement: Placement { availability_zone, region },
+        placement: Placement {
+            availability_zone,
+            region,
+        },
         public_keys: public_keys.unwrap_or_default(),
         user_data,
         vendor_data,
@@ -70,14 +75,24 @@ fn instance_id_of(uuid: Uuid) -> String {
 fn hostname_of(name: &str) -> String {
     let text: String = name
         .chars()
-        .map(|char| if char.is_ascii_alphanumeric() || char == '.' { char } else { '-' })
+        .map(|char| {
+            if char.is_ascii_alphanumeric() || char == '.' {
+                char
+            } else {
+                '-'
+            }
+        })
         .collect();
     let labels: Vec<&str> = text
         .split('.')
         .map(|label| label.get(..63).unwrap_or(label).trim_matches('-'))
         .filter(|label| !label.is_empty())
         .collect();
-    if labels.is_empty() { "guest".to_owned() } else { labels.join(".") }
+    if labels.is_empty() {
+        "guest".to_owned()
+    } else {
+        labels.join(".")
+    }
 }
 
 #[cfg(test)]

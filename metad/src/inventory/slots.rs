@@ -9,11 +9,11 @@ use super::Slot;
 
 /// How long a slot rests: longer than TCP keeps a dead connection alive under Linux' defaults (two hours of
 /// keep-alive, then eleven minutes of probes; tcp(7)).
-pub const REST: Duration = Duration::from_secs(3 * 60 * 60);
+pub(super) const REST: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// The slots that nobody has. Time is any clock that does not go backwards.
 #[derive(Debug)]
-pub struct Slots {
+pub(super) struct Slots {
     next: Slot,
     last: Slot,
     resting: VecDeque<(Slot, Duration)>,
@@ -27,12 +27,16 @@ impl Default for Slots {
 
 impl Slots {
     /// Gives out 1 to `last`.
-    pub fn up_to(last: Slot) -> Self {
-        Self { next: 1, last: last.min(slot::MAX), resting: VecDeque::new() }
+    pub(super) fn up_to(last: Slot) -> Self {
+        Self {
+            next: 1,
+            last: last.min(slot::MAX),
+            resting: VecDeque::new(),
+        }
     }
 
     /// Takes a slot that nobody had for at least [`REST`]; `None` when there is none.
-    pub fn take(&mut self, now: Duration) -> Option<Slot> {
+    pub(super) fn take(&mut self, now: Duration) -> Option<Slot> {
         if self.next <= self.last {
             let slot = self.next;
             self.next += 1;
@@ -46,7 +50,7 @@ impl Slots {
     }
 
     /// Puts a slot to rest.
-    pub fn retire(&mut self, slot: Slot, now: Duration) {
+    pub(super) fn retire(&mut self, slot: Slot, now: Duration) {
         self.resting.push_back((slot, now));
     }
 }
@@ -66,7 +70,11 @@ mod tests {
         assert_eq!(slots.take(start), Some(1));
         slots.retire(1, start);
         assert_eq!(slots.take(start), Some(2), "a fresh one first");
-        assert_eq!(slots.take(start + REST - Duration::from_nanos(1)), None, "still resting");
+        assert_eq!(
+            slots.take(start + REST - Duration::from_nanos(1)),
+            None,
+            "still resting"
+        );
         assert_eq!(slots.take(start + REST), Some(1), "rested");
         assert_eq!(slots.take(start + REST * 2), None, "all taken");
     }

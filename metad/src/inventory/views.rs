@@ -24,16 +24,24 @@ struct View {
 impl Views {
     pub(super) fn new(sources: Vec<String>) -> Self {
         let view = |name| View {
-            status: SourceStatus { name, away: Some("not heard from yet".to_owned()), subjects: 0 },
+            status: SourceStatus {
+                name,
+                away: Some("not heard from yet".to_owned()),
+                subjects: 0,
+            },
             ..View::default()
         };
-        Self { views: sources.into_iter().map(view).collect() }
+        Self {
+            views: sources.into_iter().map(view).collect(),
+        }
     }
 
     /// Takes in a change and lists the names of the machines that it may concern.
     pub(super) fn apply(&mut self, change: Change) -> BTreeSet<String> {
         let mut touched = BTreeSet::new();
-        let Some(view) = self.views.get_mut(change.source) else { return touched };
+        let Some(view) = self.views.get_mut(change.source) else {
+            return touched;
+        };
         match change.event {
             Event::Put(subject) => {
                 view.failures.remove(&subject.key);
@@ -51,8 +59,12 @@ impl Views {
             Event::Synced { keys } => {
                 let keys: BTreeSet<String> = keys.into_iter().collect();
                 view.failures.retain(|key, _| keys.contains(key));
-                let gone: Vec<_> =
-                    view.subjects.keys().filter(|key| !keys.contains(*key)).cloned().collect();
+                let gone: Vec<_> = view
+                    .subjects
+                    .keys()
+                    .filter(|key| !keys.contains(*key))
+                    .cloned()
+                    .collect();
                 touched.extend(gone.iter().filter_map(|key| view.remove(key)));
             }
             Event::State(State::Connected) => view.status.away = None,
@@ -106,7 +118,10 @@ impl Views {
 
 impl View {
     fn insert(&mut self, subject: Subject) {
-        self.names.entry(subject.name.clone()).or_default().insert(subject.key.clone());
+        self.names
+            .entry(subject.name.clone())
+            .or_default()
+            .insert(subject.key.clone());
         self.subjects.insert(subject.key.clone(), subject);
     }
 
