@@ -13,6 +13,7 @@ pub mod exit;
 pub mod http;
 pub mod identity;
 pub mod instance;
+pub mod interfaces;
 pub mod inventory;
 pub mod libvirt;
 pub mod listen;

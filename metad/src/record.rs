@@ -7,6 +7,9 @@ use bytes::Bytes;
 
 use crate::instance::{Endpoint, HttpTokens, PublicKey};
 
+pub mod field;
+pub mod payload;
+
 /// The largest user-data that a record may hold, in octets. A larger one is refused where it is configured and never
 /// truncated.
 pub const USER_DATA_MAX: usize = 1024 * 1024;
