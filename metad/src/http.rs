@@ -3,6 +3,7 @@
 //! In: requests whose connection carries a [`Peer`]. Out: replies with a length, never in chunks, never a redirect,
 //! never encoded. No request takes a lock, reads a file or asks libvirt, and no token or user-data is ever logged.
 
+mod caller;
 mod decide;
 mod log;
 mod reply;
@@ -27,11 +28,13 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::identity::{Caller, Identified, Peer, Unknown};
+use crate::identity::{Caller, Peer, Unknown};
 use crate::instance::Instance;
 use crate::inventory::Snapshot;
 use crate::render::Answers;
 use crate::token::{BootTime, Tokens};
+
+use caller::Identified;
 
 pub use decide::{Ask, Asker, decide};
 pub use reply::Reply;

@@ -6,8 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
-use http::request::Parts;
+use metad_common::slot;
 
 use crate::instance::Mac;
 use crate::inventory::{Seat, Slot, Snapshot};
@@ -28,8 +27,6 @@ pub trait Flows: Send + Sync {
 }
 
 /// The guest at the other end of a connection.
-///
-/// As an extractor it yields what [`Peer::identify`] found and nothing else; there is no other way to a seat.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub seat: Arc<Seat>,
@@ -111,34 +108,102 @@ impl Peer {
 /// Reads the slot that the kernel programs put into a source address.
 pub fn slot_of(peer: SocketAddr) -> Option<Slot> {
     match peer.ip() {
-        IpAddr::V4(address) => slot_of_address(address.octets()),
+        IpAddr::V4(address) => slot::of_address(address.octets()),
         IpAddr::V6(_) => None,
     }
 }
 
-/// 100.64.0.0/10, whose other 22 bits are the slot.
-fn slot_of_address(octets: [u8; 4]) -> Option<Slot> {
-    const HOST: u32 = (1 << 22) - 1;
-    let address = u32::from_be_bytes(octets);
-    let slot = address & HOST;
-    (address & !HOST == u32::from_be_bytes([100, 64, 0, 0]) && slot != 0).then_some(slot)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::{Answers, sample};
 
-/// What [`Peer::identify`] found, on its way to the handlers.
-#[derive(Debug, Clone)]
-pub(crate) struct Identified(pub(crate) Result<Caller, Unknown>);
+    const ORIGIN: FlowOrigin = FlowOrigin {
+        ifindex: 9,
+        mac: Mac([2, 0, 0, 0, 0, 1]),
+        address: Ipv4Addr::new(192, 0, 2, 7),
+    };
 
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Unknown;
+    fn seat(generation: u64) -> Seat {
+        Seat {
+            slot: 5,
+            generation,
+            instance: Arc::new(sample::instance()),
+            nic: 0,
+            mac: ORIGIN.mac,
+            interface: "vnet1".into(),
+            ifindex: ORIGIN.ifindex,
+            answers: Arc::new(Answers::default()),
+        }
+    }
 
-    fn from_request_parts(
-        parts: &mut Parts,
-        _state: &S,
-    ) -> impl Future<Output = Result<Self, Unknown>> + Send {
-        let found = parts
-            .extensions
-            .get::<Identified>()
-            .map_or(Err(Unknown::NoSeat), |identified| identified.0.clone());
-        std::future::ready(found)
+    #[test]
+    fn connection_belongs_to_the_seat_only_if_its_frames_came_from_there() {
+        let other_mac = Mac([2, 0, 0, 0, 0, 2]);
+        for (case, origin, expected) in [
+            ("its own", Some(ORIGIN), Ok((5, 1))),
+            ("forgotten", None, Ok((5, 1))),
+            (
+                "another MAC",
+                Some(FlowOrigin {
+                    mac: other_mac,
+                    ..ORIGIN
+                }),
+                Err(Unknown::Mismatch),
+            ),
+            (
+                "another interface",
+                Some(FlowOrigin {
+                    ifindex: 10,
+                    ..ORIGIN
+                }),
+                Err(Unknown::Mismatch),
+            ),
+        ] {
+            assert_eq!(Peer::seated(&seat(1), origin).seat, expected, "{case}");
+        }
+        let address = Peer::seated(&seat(1), Some(ORIGIN)).address;
+        assert_eq!(address, Some(ORIGIN.address));
+    }
+
+    #[test]
+    fn guest_is_looked_up_anew_and_never_inherited() {
+        let peer = Peer::seated(&seat(1), Some(ORIGIN));
+        let found = |seats: &[Seat]| {
+            let mut snapshot = Snapshot::default();
+            for seat in seats {
+                let seat = Seat {
+                    instance: Arc::clone(&seat.instance),
+                    answers: Arc::clone(&seat.answers),
+                    interface: seat.interface.clone(),
+                    ..*seat
+                };
+                snapshot.seats.insert(seat.slot, Arc::new(seat));
+            }
+            peer.identify(&snapshot)
+                .map(|caller| caller.seat.generation)
+        };
+        assert_eq!(found(&[seat(1)]), Ok(1), "the same");
+        assert_eq!(found(&[seat(2)]), Err(Unknown::Replaced), "another NIC");
+        assert_eq!(found(&[]), Err(Unknown::NoSeat), "gone");
+        let nobody = Peer::unknown(Unknown::Crowded);
+        let mut snapshot = Snapshot::default();
+        snapshot.seats.insert(5, Arc::new(seat(1)));
+        assert_eq!(nobody.identify(&snapshot).err(), Some(Unknown::Crowded));
+    }
+
+    #[test]
+    fn only_addresses_of_the_kernel_programs_carry_slots() {
+        for (address, expected) in [
+            ("100.64.0.1", Some(1)),
+            ("100.64.1.0", Some(256)),
+            ("100.64.0.0", None),
+            ("100.128.0.1", None),
+            ("127.0.0.1", None),
+            ("::ffff:100.64.0.1", None),
+        ] {
+            let peer = SocketAddr::new(address.parse().unwrap(), 4000);
+            assert_eq!(slot_of(peer), expected, "{address}");
+        }
     }
 }

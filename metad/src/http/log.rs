@@ -6,8 +6,9 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::caller::Identified;
 use super::reply::Reason;
-use crate::identity::{Identified, Peer};
+use crate::identity::Peer;
 
 /// More of a path than this is not logged, in characters.
 const PATH_MAX: usize = 256;
