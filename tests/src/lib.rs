@@ -2,5 +2,7 @@
 //!
 //! Nothing here may touch the machine's own network namespace: everything happens inside a [`sandbox`].
 
+pub mod frames;
+pub mod lab;
 pub mod needs;
 pub mod sandbox;
