@@ -2,5 +2,9 @@
 //!
 //! Nothing here may touch the machine's own network namespace: everything happens inside a [`sandbox`].
 
+pub mod image;
 pub mod needs;
+pub mod progress;
 pub mod sandbox;
+pub mod smallguest;
+pub mod virt;
