@@ -2,7 +2,14 @@
 //!
 //! Nothing here may touch the machine's own network namespace: everything happens inside a [`sandbox`].
 
+<<<<<<< HEAD
 pub mod frames;
 pub mod lab;
+=======
+pub mod image;
+>>>>>>> w/guests
 pub mod needs;
+pub mod progress;
 pub mod sandbox;
+pub mod smallguest;
+pub mod virt;
