@@ -1,1 +1,3 @@
-fn main() {}
+//! The integration tests: one binary, the floors as modules. `cargo xtask test` runs them where they belong.
+
+mod net;
