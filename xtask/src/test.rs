@@ -87,11 +87,19 @@ fn build_tests() -> Result<Tests> {
         .args(["--list", "--format", "terse"])
         .output()
         .with_context(|| format!("cannot start {}", binary.display()))?;
-    let names = String::from_utf8_lossy(&listed.stdout)
+    let names: Vec<String> = String::from_utf8_lossy(&listed.stdout)
         .lines()
         .filter_map(|line| line.strip_suffix(": test"))
         .map(str::to_owned)
         .collect();
+    let stray: Vec<&String> = names
+        .iter()
+        .filter(|name| !Floor::ALL.iter().any(|floor| floor.holds(name)))
+        .collect();
+    ensure!(
+        stray.is_empty(),
+        "no floor holds {stray:?}: name their module in floor.rs"
+    );
     Ok(Tests { binary, names })
 }
 

@@ -1,0 +1,146 @@
+//! What the tests of a session stand on: a session that is listened to, and a domain of the test driver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
+use virt::connect::Connect;
+use virt::domain::Domain;
+
+use crate::libvirt::{Session, metadata, start};
+use crate::source::{Change, Event, Outlet, State, Subject};
+
+pub(super) const URI: &str = "test:///default";
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+const NAMESPACE: &str = metadata::NAMESPACE;
+
+pub(super) struct Watched {
+    pub(super) session: Session,
+    pub(super) changes: mpsc::Receiver<Change>,
+    pub(super) reread: Arc<Notify>,
+}
+
+pub(super) fn watch_libvirt(uri: &str) -> Watched {
+    let (sender, changes) = mpsc::channel(64);
+    let reread = Arc::new(Notify::new());
+    let outlet = Outlet {
+        source: 3,
+        changes: sender,
+        reread: Arc::clone(&reread),
+    };
+    let session = start(uri.to_owned(), outlet).unwrap();
+    Watched {
+        session,
+        changes,
+        reread,
+    }
+}
+
+impl Watched {
+    /// The first event that `wanted` makes something of.
+    pub(super) async fn until<T>(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(Event) -> Option<T>,
+    ) -> T {
+        let found = tokio::time::timeout(DEADLINE, async {
+            loop {
+                let change = self.changes.recv().await.expect("the session goes on");
+                assert_eq!(change.source, 3);
+                if let Some(found) = wanted(change.event) {
+                    return found;
+                }
+            }
+        });
+        found.await.unwrap_or_else(|_| panic!("waiting for {what}"))
+    }
+
+    pub(super) async fn subject(
+        &mut self,
+        what: &str,
+        key: &str,
+        wanted: impl Fn(&Subject) -> bool,
+    ) -> Subject {
+        self.until(what, |event| match event {
+            Event::Put(subject) if subject.key == key && wanted(&subject) => Some(*subject),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(super) async fn synced(&mut self) -> Vec<String> {
+        self.until("synced", |event| match event {
+            Event::Synced { keys } => Some(keys),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(super) async fn connected(&mut self) {
+        self.until("connected", |event| {
+            (event == Event::State(State::Connected)).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A domain that is gone when the test is.
+pub(super) struct Guest {
+    pub(super) key: String,
+    pub(super) domain: Domain,
+    _connection: Connect,
+}
+
+impl Guest {
+    pub(super) fn define(name: &str) -> Self {
+        let connection = Connect::open(Some(URI)).unwrap();
+        let uuid =
+            Uuid::from_u128(0x5254_0000_0000_4000_8000_0000_0000_0000 + u128::from(checksum(name)));
+        let mac = format!(
+            "52:54:00:{:02x}:{:02x}:{:02x}",
+            checksum(name) >> 16 & 255,
+            checksum(name) >> 8 & 255,
+            checksum(name) & 255
+        );
+        let domain = connection
+            .define_domain_xml(&format!(
+                "<domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory>8192</memory>
+                <os><type>hvm</type></os><devices>
+                <disk type='file' device='disk'><source file='/x'/><target dev='vda'/></disk>
+                <interface type='network'><mac address='{mac}'/><source network='default'/></interface>
+                </devices></domain>"
+            ))
+            .unwrap();
+        Self {
+            key: uuid.to_string(),
+            domain,
+            _connection: connection,
+        }
+    }
+
+    pub(super) fn say(&self, instance: Option<&str>, live: bool) {
+        let flags = if live {
+            virt_sys::VIR_DOMAIN_AFFECT_LIVE
+        } else {
+            virt_sys::VIR_DOMAIN_AFFECT_CONFIG
+        };
+        let kind = virt_sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
+        self.domain
+            .set_metadata(kind, instance, Some("metad"), Some(NAMESPACE), flags)
+            .unwrap();
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.domain.destroy();
+        let _ = self.domain.undefine();
+    }
+}
+
+fn checksum(name: &str) -> u32 {
+    name.bytes().fold(5381, |sum: u32, byte| {
+        sum.wrapping_mul(33) ^ u32::from(byte)
+    })
+}
