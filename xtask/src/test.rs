@@ -136,6 +136,8 @@ fn run_floor(floor: Floor, filter: Option<&str>, tests: &Tests, report: &Path) -
     }
     for mut command in commands {
         command.env(needs::REPORT, report);
+        // An error says where it comes from; sixty frames of libtest do not.
+        command.env("RUST_LIB_BACKTRACE", "0");
         command.env("METAD_BIN", shell::target()?.join("debug/metad"));
         if required() {
             command.env(needs::MODE, "require");

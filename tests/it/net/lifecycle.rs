@@ -40,7 +40,7 @@ fn the_host_afterwards_is_the_host_before() -> Result<()> {
 fn compare(attach: &str, end: End) -> Result<()> {
     let lab = host_with_bridge()?;
     let (alice, bob) = (guest(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
-    let before = settled(&lab)?;
+    let before = Snapshot::settled(&lab)?;
     let mut daemon = lab.serve(&Settings {
         attach,
         ..Settings::default()
@@ -104,19 +104,6 @@ fn compare(attach: &str, end: End) -> Result<()> {
         maps.len()
     ));
     Ok(())
-}
-
-/// The host once new links have finished with themselves (address detection, multicast groups).
-fn settled(lab: &Lab) -> Result<Snapshot> {
-    let mut last = Snapshot::take(lab)?;
-    let mut same = 0;
-    until("a quiet host", Duration::from_secs(20), || {
-        std::thread::sleep(Duration::from_millis(200));
-        let now = Snapshot::take(lab).ok()?;
-        same = if now == last { same + 1 } else { 0 };
-        last = now;
-        (same >= 8).then(|| last.clone())
-    })
 }
 
 fn down(daemon: &Daemon) -> Result<()> {
