@@ -21,6 +21,12 @@ pub const DEFAULT_RECORDS: &str = "/etc/metad/instances.d";
 /// The longest name: the veth's ends are called NAME0 and NAME1, and Linux takes 15 octets.
 pub const NAME_MAX: usize = 14;
 
+/// The admin socket's name in the run directory.
+pub const SOCKET: &str = "admin.sock";
+
+/// The token key's name in the run directory.
+pub const TOKEN_KEY: &str = "token.key";
+
 /// One metad, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -93,6 +99,10 @@ pub enum Error {
         #[source]
         source: Fault,
     },
+    #[error(
+        "interface pattern `{pattern}` takes in the link of a metad called `{name}` ({name}0, {name}1)\nhelp: narrow the pattern, or choose another name"
+    )]
+    OwnLink { pattern: Pattern, name: Name },
 }
 
 /// The name that everything of one metad on this host is called by; checked by [`Name::new`].
@@ -222,6 +232,25 @@ impl Config {
         file::read(text, base)
     }
 
+    /// The same configuration for a metad of another name, as `--name` asks for it.
+    pub fn named(self, name: Name) -> Result<Self, Error> {
+        let config = Self { name, ..self };
+        match config.own_link() {
+            None => Ok(config),
+            Some(pattern) => Err(Error::OwnLink {
+                pattern: pattern.clone(),
+                name: config.name.clone(),
+            }),
+        }
+    }
+
+    /// The pattern that would attach the programs to the very link that they deliver into.
+    fn own_link(&self) -> Option<&Pattern> {
+        let ours = [self.veth_host(), self.veth_inner()];
+        let mut patterns = self.datapath.interfaces.iter();
+        patterns.find(|pattern| ours.iter().any(|link| pattern.matches(link)))
+    }
+
     /// The network namespace, under the name that `ip netns` shows.
     pub fn namespace(&self) -> PathBuf {
         Path::new("/run/netns").join(self.name.as_str())
@@ -234,12 +263,12 @@ impl Config {
 
     /// Where `metad status` and `metad query` reach the daemon.
     pub fn admin_socket(&self) -> PathBuf {
-        self.run_dir().join("admin.sock")
+        self.run_dir().join(SOCKET)
     }
 
     /// The key that session tokens are sealed with; outlives a restart of the daemon, not of the host.
     pub fn token_key(&self) -> PathBuf {
-        self.run_dir().join("token.key")
+        self.run_dir().join(TOKEN_KEY)
     }
 
     /// The directory of pinned maps and links in the BPF file system.
@@ -299,6 +328,17 @@ mod tests {
         assert_eq!(config.pins(), Path::new("/sys/fs/bpf/lab"));
         assert_eq!(config.veth_host(), "lab0");
         assert_eq!(config.veth_inner(), "lab1");
+    }
+
+    #[test]
+    fn another_name_must_not_be_matched_either() {
+        let name = |name| Name::new(name).unwrap();
+        assert_eq!(
+            Config::default().named(name("lab")).unwrap().name,
+            name("lab")
+        );
+        let error = Config::default().named(name("virbr")).unwrap_err();
+        assert!(matches!(error, Error::OwnLink { .. }), "{error}");
     }
 
     #[test]

@@ -9,6 +9,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::UnixListener;
 
+use crate::config::{SOCKET, TOKEN_KEY};
+
+const LOCK: &str = "lock";
+/// The socket before it gets its name.
+const FRESH_SOCKET: &str = ".admin.sock";
+
 /// The right to act under a name, held until it is dropped.
 #[derive(Debug)]
 pub struct Claim {
@@ -28,7 +34,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    #[error("cannot use {}: {problem}", path.display())]
+    #[error("cannot use {}: {problem}\nhelp: choose another name for this metad", path.display())]
     Foreign {
         path: PathBuf,
         problem: &'static str,
@@ -39,7 +45,7 @@ impl Claim {
     /// Creates the run directory where it is missing, and takes its lock; never waits.
     pub fn take(run_dir: &Path) -> Result<Self, Error> {
         private_directory(run_dir)?;
-        let path = run_dir.join("lock");
+        let path = run_dir.join(LOCK);
         loop {
             let mut lock = OpenOptions::new()
                 .read(true)
@@ -72,6 +78,19 @@ impl Claim {
         }
     }
 
+    /// Whether a metad has ever claimed this directory.
+    pub fn was_taken(run_dir: &Path) -> bool {
+        std::fs::symlink_metadata(run_dir.join(LOCK)).is_ok_and(|found| found.is_file())
+    }
+
+    /// Removes what metad keeps in the run directory, then the directory; what others put there stays, and is an error.
+    pub fn remove(self) -> Result<(), Error> {
+        for name in [SOCKET, FRESH_SOCKET, TOKEN_KEY, LOCK] {
+            remove_if_there(&self.run_dir.join(name))?;
+        }
+        std::fs::remove_dir(&self.run_dir).map_err(failed("remove", &self.run_dir))
+    }
+
     pub fn run_dir(&self) -> &Path {
         &self.run_dir
     }
@@ -88,7 +107,7 @@ impl Claim {
             });
         }
         // Its mode is right before anybody can find it under its name.
-        let fresh = self.run_dir.join(".admin.sock");
+        let fresh = self.run_dir.join(FRESH_SOCKET);
         remove_if_there(&fresh)?;
         let listener = UnixListener::bind(&fresh).map_err(failed("listen on", &socket))?;
         std::fs::set_permissions(&fresh, Permissions::from_mode(0o600))
@@ -108,7 +127,7 @@ impl Drop for Claim {
 
 /// The admin socket of a run directory.
 pub(super) fn socket_in(run_dir: &Path) -> PathBuf {
-    run_dir.join("admin.sock")
+    run_dir.join(SOCKET)
 }
 
 /// Makes sure that nobody but root and us can put anything into `path`.
@@ -128,6 +147,13 @@ fn private_directory(path: &Path) -> Result<(), Error> {
             } else if found.uid() != rustix::process::geteuid().as_raw() {
                 foreign("it belongs to another user")
             } else if found.mode() & 0o077 != 0 {
+                // /run is shared: a metad called `libvirt` must not take over /run/libvirt.
+                let mut entries = std::fs::read_dir(path).map_err(failed("look into", path))?;
+                if entries.next().is_some() {
+                    return foreign(
+                        "it is not empty, and others may enter it; it may belong to another program",
+                    );
+                }
                 std::fs::set_permissions(path, Permissions::from_mode(0o700))
                     .map_err(failed("restrict", path))
             } else {

@@ -273,7 +273,7 @@ fn a_dead_socket_is_replaced_but_nothing_else() {
     std::fs::write(&socket, "mine").unwrap();
     let error = claim.listen().unwrap_err().to_string();
     assert!(
-        error.ends_with("something else than a socket is there"),
+        error.contains("something else than a socket is there"),
         "{error}"
     );
     assert_eq!(std::fs::read_to_string(&socket).unwrap(), "mine");
@@ -291,9 +291,35 @@ fn a_loose_directory_is_made_private() {
         0o700
     );
 
+    std::fs::set_permissions(&run_dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(
+        matches!(Claim::take(&run_dir), Err(Error::Foreign { .. })),
+        "not empty"
+    );
+
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     assert!(matches!(Claim::take(&file), Err(Error::Foreign { .. })));
+}
+
+#[test]
+fn a_run_directory_goes_with_what_is_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = dir.path().join("run");
+    assert!(!Claim::was_taken(&run_dir));
+    let claim = Claim::take(&run_dir).unwrap();
+    std::fs::write(run_dir.join("token.key"), "secret").unwrap();
+    assert!(Claim::was_taken(&run_dir));
+    claim.remove().unwrap();
+    assert!(!run_dir.exists());
+
+    let claim = Claim::take(&run_dir).unwrap();
+    std::fs::write(run_dir.join("notes"), "mine").unwrap();
+    claim.remove().unwrap_err();
+    assert_eq!(
+        std::fs::read_to_string(run_dir.join("notes")).unwrap(),
+        "mine"
+    );
 }
 
 #[test]

@@ -171,25 +171,16 @@ fn source(value: &Spanned<DeValue<'_>>, base: &Path) -> Result<Source, Mistake> 
     }
 }
 
-/// The programs would be attached to the very link that they deliver into.
 fn refuse_own_veth(config: &Config, root: &Section<'_, '_>) -> Result<(), Mistake> {
-    let ours = [config.veth_host(), config.veth_inner()];
-    let Some(pattern) = config
-        .datapath
-        .interfaces
-        .iter()
-        .find(|pattern| ours.iter().any(|link| pattern.matches(link)))
-    else {
+    let Some(pattern) = config.own_link() else {
         return Ok(());
     };
-    let [host, inner] = &ours;
-    let place = root
-        .get("datapath")
-        .or_else(|| root.get("name"))
-        .map_or(0..0, Spanned::span);
+    let (host, inner) = (config.veth_host(), config.veth_inner());
+    let place = root.get("datapath").or_else(|| root.get("name"));
     let problem =
         format!("interface pattern `{pattern}` takes in metad's own link ({host}, {inner})");
-    Err(Mistake::at(&place, problem).help("narrow the pattern, or give this metad another `name`"))
+    Err(Mistake::at(&place.map_or(0..0, Spanned::span), problem)
+        .help("narrow the pattern, or give this metad another `name`"))
 }
 
 /// A fault before its place has been counted out.
