@@ -2,12 +2,9 @@
 //!
 //! Nothing here may touch the machine's own network namespace: everything happens inside a [`sandbox`].
 
-<<<<<<< HEAD
 pub mod frames;
-pub mod lab;
-=======
 pub mod image;
->>>>>>> w/guests
+pub mod lab;
 pub mod needs;
 pub mod progress;
 pub mod sandbox;
