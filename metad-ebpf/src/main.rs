@@ -61,7 +61,6 @@ fn settle(packet: &Packet, outcome: Result<Action, Reason>) -> Action {
     }
 }
 
-#[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}

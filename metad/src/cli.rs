@@ -4,7 +4,6 @@
 pub mod check;
 pub mod down;
 mod log;
-pub mod notify;
 mod query;
 mod report;
 pub mod run;

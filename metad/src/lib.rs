@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod conductor;
 pub mod config;
 pub mod datapath;
 pub mod directory;

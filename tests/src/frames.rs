@@ -29,6 +29,13 @@ pub fn mac_text(mac: Mac) -> String {
     mac.map(|octet| format!("{octet:02x}")).join(":")
 }
 
+/// Reads six octets with colons.
+pub fn read_mac(text: &str) -> Option<Mac> {
+    let octets = text.split(':').map(|octet| u8::from_str_radix(octet, 16));
+    let octets: Vec<u8> = octets.collect::<Result<_, _>>().ok()?;
+    octets.try_into().ok()
+}
+
 /// The two ends of a frame.
 #[derive(Debug, Clone, Copy)]
 pub struct Ends {

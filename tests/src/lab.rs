@@ -7,6 +7,7 @@ mod client;
 mod daemon;
 mod guest;
 mod namespace;
+mod offload;
 mod snapshot;
 mod wait;
 mod wire;
@@ -25,6 +26,7 @@ pub use self::namespace::Namespace;
 pub use self::snapshot::Snapshot;
 pub use self::wait::until;
 pub use self::wire::Wire;
+use crate::frames::{Mac, read_mac};
 use crate::sandbox;
 
 /// A host, its guests and a place for their records.
@@ -87,6 +89,23 @@ impl Lab {
             self.host.ip(&format!("address add {address} dev {name}"))?;
         }
         self.host.ip(&format!("link set {name} up"))
+    }
+
+    /// The Ethernet address of one of the host's links.
+    ///
+    /// # Errors
+    /// There is no such link.
+    pub fn mac_of(&self, link: &str) -> Result<Mac> {
+        let text = self
+            .host
+            .output(&format!("ip -oneline link show dev {link}"))?;
+        let mut words = text
+            .split_whitespace()
+            .skip_while(|word| *word != "link/ether");
+        words
+            .nth(1)
+            .and_then(read_mac)
+            .with_context(|| format!("{link} has no address: {text}"))
     }
 
     /// Adds a guest that is plugged in as told, with one address (`10.0.0.5/24`) or none, and no route beyond it.

@@ -3,6 +3,10 @@
 //! Nothing here may touch the machine's own network namespace: everything happens inside a [`sandbox`].
 
 pub mod frames;
+pub mod image;
 pub mod lab;
 pub mod needs;
+pub mod progress;
 pub mod sandbox;
+pub mod smallguest;
+pub mod virt;

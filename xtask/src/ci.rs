@@ -66,18 +66,20 @@ fn licences() -> Result<()> {
 }
 
 fn lints() -> Result<()> {
-    each_host_crate(|package| {
+    let clippy = |package, targets: &[&str], more: &[&str]| {
         let mut cargo = shell::cargo();
-        cargo.args([
-            "clippy",
-            "--package",
-            package,
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]);
+        cargo.args(["clippy", "--package", package]).args(targets);
+        cargo.args(["--", "-D", "warnings"]).args(more);
         cargo
+    };
+    each_host_crate(|package| clippy(package, &[], &[]))?;
+    // In a test, a table is data: its rows are not lines of a function.
+    each_host_crate(|package| {
+        clippy(
+            package,
+            &["--all-targets"],
+            &["-A", "clippy::too_many_lines"],
+        )
     })
 }
 

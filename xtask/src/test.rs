@@ -87,11 +87,19 @@ fn build_tests() -> Result<Tests> {
         .args(["--list", "--format", "terse"])
         .output()
         .with_context(|| format!("cannot start {}", binary.display()))?;
-    let names = String::from_utf8_lossy(&listed.stdout)
+    let names: Vec<String> = String::from_utf8_lossy(&listed.stdout)
         .lines()
         .filter_map(|line| line.strip_suffix(": test"))
         .map(str::to_owned)
         .collect();
+    let stray: Vec<&String> = names
+        .iter()
+        .filter(|name| !Floor::ALL.iter().any(|floor| floor.holds(name)))
+        .collect();
+    ensure!(
+        stray.is_empty(),
+        "no floor holds {stray:?}: name their module in floor.rs"
+    );
     Ok(Tests { binary, names })
 }
 
@@ -128,6 +136,8 @@ fn run_floor(floor: Floor, filter: Option<&str>, tests: &Tests, report: &Path) -
     }
     for mut command in commands {
         command.env(needs::REPORT, report);
+        // An error says where it comes from; sixty frames of libtest do not.
+        command.env("RUST_LIB_BACKTRACE", "0");
         command.env("METAD_BIN", shell::target()?.join("debug/metad"));
         if required() {
             command.env(needs::MODE, "require");

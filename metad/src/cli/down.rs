@@ -8,7 +8,8 @@ use anyhow::anyhow;
 use super::{block_on, report, report::Unwritten};
 use crate::admin::{Claim, Client, ClientError, Error};
 use crate::config::Config;
-use crate::{datapath, exit};
+use crate::datapath::{self, Traces};
+use crate::exit;
 
 /// How long a daemon may take to end after it was asked to.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -58,7 +59,7 @@ pub(super) fn run(config: &Config, out: &mut dyn Write) -> anyhow::Result<u8> {
 
 /// Removes everything but the run directory, and goes on after a failure.
 pub async fn remove(config: &Config) -> Removed {
-    let removal = datapath::remove_all(config).await;
+    let removal = datapath::remove(config, Traces::ALL).await;
     Removed {
         what: removal.removed,
         problems: removal

@@ -53,22 +53,46 @@ pub struct Removal {
     pub leftovers: Vec<Leftover>,
 }
 
-/// Removes everything that a metad of this configuration may have left in the kernel, and goes on after a failure.
-/// Nothing there is no failure.
-pub async fn remove_all(config: &Config) -> Removal {
+/// What to look for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traces {
+    /// The network namespace, and with it the end of the veth inside.
+    pub namespace: bool,
+    /// The host's end of the veth, links, filters and pins.
+    pub datapath: bool,
+}
+
+impl Traces {
+    pub const ALL: Self = Self {
+        namespace: true,
+        datapath: true,
+    };
+    pub const NONE: Self = Self {
+        namespace: false,
+        datapath: false,
+    };
+}
+
+/// Removes what a metad of this configuration may have left in the kernel, and goes on after a failure. Nothing there
+/// is no failure.
+pub async fn remove(config: &Config, traces: Traces) -> Removal {
     let mut removal = Removal::default();
-    remove_clsact(config, &mut removal).await;
-    remove_pins(&config.pins(), &mut removal);
-    let veth = config.veth_host();
-    match veth::remove(&veth).await {
-        Ok(true) => removal.removed.push(format!("interface {veth}")),
-        Ok(false) => {}
-        Err(error) => removal.leftovers.push(error.into()),
+    if traces.datapath {
+        remove_clsact(config, &mut removal).await;
+        remove_pins(&config.pins(), &mut removal);
+        let veth = config.veth_host();
+        match veth::remove(&veth).await {
+            Ok(true) => removal.removed.push(format!("interface {veth}")),
+            Ok(false) => {}
+            Err(error) => removal.leftovers.push(error.into()),
+        }
     }
-    match netns::remove(config.name.as_str()) {
-        Ok(true) => removal.removed.push(format!("namespace {}", config.name)),
-        Ok(false) => {}
-        Err(error) => removal.leftovers.push(error.into()),
+    if traces.namespace {
+        match netns::remove(config.name.as_str()) {
+            Ok(true) => removal.removed.push(format!("namespace {}", config.name)),
+            Ok(false) => {}
+            Err(error) => removal.leftovers.push(error.into()),
+        }
     }
     removal
 }

@@ -12,6 +12,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::SocketAddr;
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use super::{Happening, Interface};
 use crate::instance::Mac;
@@ -40,7 +41,20 @@ pub async fn watch() -> Result<mpsc::Receiver<Happening>, WatchError> {
 }
 
 /// Unsolicited messages, as the netlink crate hands them out.
-type Events = Pin<Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Send>>;
+type Messages =
+    Pin<Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Send>>;
+
+/// A subscription; ends with its drop.
+struct Events {
+    messages: Messages,
+    connection: AbortHandle,
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
 
 async fn follow(sender: mpsc::Sender<Happening>, mut events: Events) {
     loop {
@@ -69,7 +83,7 @@ async fn follow(sender: mpsc::Sender<Happening>, mut events: Events) {
 
 /// Passes happenings on until events are lost (`true`) or nobody listens (`false`).
 async fn relay(sender: &mpsc::Sender<Happening>, events: &mut Events) -> bool {
-    while let Some((message, _)) = events.next().await {
+    while let Some((message, _)) = events.messages.next().await {
         let happening = match message.payload {
             NetlinkPayload::InnerMessage(
                 RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
@@ -98,11 +112,15 @@ async fn relay(sender: &mpsc::Sender<Happening>, events: &mut Events) -> bool {
 async fn open(sender: &mpsc::Sender<Happening>) -> Result<Events, WatchError> {
     let (connection, handle, events) =
         new_multicast_connection(&[MulticastGroup::Link]).map_err(WatchError::Open)?;
-    tokio::spawn(connection);
+    let connection = tokio::spawn(connection).abort_handle();
+    let events = Events {
+        messages: Box::pin(events),
+        connection,
+    };
     let all = list(&handle).await.map_err(WatchError::List)?;
     // A closed channel shows at the next send.
     let _ = sender.send(Happening::All(all)).await;
-    Ok(Box::pin(events))
+    Ok(events)
 }
 
 /// Lists all interfaces of the namespace that `handle` speaks to.

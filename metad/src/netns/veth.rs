@@ -60,8 +60,6 @@ pub async fn create(host: &str, inside: &str, namespace: &Namespace) -> Result<V
         .build();
     let veth = LinkVeth::new(host, inside)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
-        // No link-local address may ever appear on the host's end.
-        .append_extra_attribute(no_ipv6_address())
         .build();
     handle
         .link()
@@ -70,6 +68,16 @@ pub async fn create(host: &str, inside: &str, namespace: &Namespace) -> Result<V
         .await
         .map_err(step("create the veth", host))?;
     let here = find(&handle, host).await?;
+    // No link-local address may ever appear on the host's end.
+    let without_ipv6 = LinkUnspec::new_with_index(here.index)
+        .append_extra_attribute(no_ipv6_address())
+        .build();
+    match handle.link().set(without_ipv6).execute().await {
+        Err(error) if !is_without_ipv6(&error) => {
+            return Err(step("keep IPv6 off", host)(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
     let up = LinkUnspec::new_with_index(here.index).up().build();
     handle
         .link()
@@ -186,6 +194,15 @@ async fn find(handle: &Handle, name: &str) -> Result<Interface, VethError> {
 fn no_ipv6_address() -> LinkAttribute {
     let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
     LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])])
+}
+
+/// A kernel that has no IPv6 gives the interface no address either.
+fn is_without_ipv6(error: &rtnetlink::Error) -> bool {
+    let rtnetlink::Error::NetlinkError(message) = error else {
+        return false;
+    };
+    message.raw_code().unsigned_abs()
+        == rustix::io::Errno::AFNOSUPPORT.raw_os_error().unsigned_abs()
 }
 
 fn step(step: &'static str, interface: &str) -> impl FnOnce(rtnetlink::Error) -> VethError {

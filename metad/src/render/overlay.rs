@@ -90,7 +90,7 @@ fn scalar(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::{Body, Tree, Version};
+    use crate::render::{Tree, Version};
     use serde_json::json;
 
     fn laid(over: &Value) -> Tree {
@@ -103,113 +103,83 @@ mod tests {
         Tree::from(base)
     }
 
+    fn read(over: &Value, path: &str) -> Option<String> {
+        let tree = laid(over);
+        let body = tree.get(Version::LATEST, path)?.body.bytes(None).unwrap();
+        Some(String::from_utf8(body.to_vec()).unwrap())
+    }
+
     #[test]
     fn values_become_text_and_objects_become_directories() {
+        let zone = "placement/availability-zone";
+        let base = Some("placement/\nprofile");
         for (case, over, path, expected) in [
             ("string", json!({"a": "b"}), "a", Some("b")),
             ("number", json!({"a": 1.5}), "a", Some("1.5")),
             ("boolean", json!({"a": true}), "a", Some("true")),
             ("empty string", json!({"a": ""}), "a", Some("")),
-            (
-                "scalars",
-                json!({"a": ["b", 2, false]}),
-                "a",
-                Some("b\n2\nfalse"),
-            ),
-            ("no scalars", json!({"a": []}), "a", Some("")),
             ("null", json!({"a": null}), "a", None),
             ("null hides", json!({"profile": null}), "profile", None),
-            (
-                "null hides all",
-                json!({"placement": null}),
-                "placement/availability-zone",
-                None,
-            ),
+            ("null hides all", json!({"placement": null}), zone, None),
             ("replaced", json!({"profile": "x"}), "profile", Some("x")),
             (
                 "joined",
-                json!({"placement": {"group-name": "g"}}),
-                "placement",
-                Some("availability-zone\ngroup-name"),
+                json!({"placement": {"g": "x"}}),
+                zone,
+                Some("rack-7"),
             ),
             (
-                "directory over leaf",
+                "over a leaf",
                 json!({"profile": {"x": 1}}),
                 "profile/x",
                 Some("1"),
             ),
             (
-                "leaf over directory",
+                "over a directory",
                 json!({"placement": 1}),
                 "placement",
                 Some("1"),
             ),
-            (
-                "nothing below",
-                json!({"placement": 1}),
-                "placement/availability-zone",
-                None,
-            ),
+            ("nothing below", json!({"placement": 1}), zone, None),
             ("deep", json!({"a": {"b": {"c": 1}}}), "a/b/c", Some("1")),
             ("empty object", json!({"a": {}}), "a", None),
-            (
-                "empty object is not listed",
-                json!({"a": {}}),
-                "",
-                Some("placement/\nprofile"),
-            ),
+            ("nothing to list", json!({"a": {}}), "", base),
             (
                 "bad names",
                 json!({"a/b": 1, "..": 1, "": 1, "x=y": 1}),
                 "",
-                Some("placement/\nprofile"),
-            ),
-            (
-                "keys",
-                json!({"k": [{"openssh-key": "ssh-rsa A"}, {"openssh-key": "B", "name": "me"}]}),
-                "k",
-                Some("0=0\n1=me"),
-            ),
-            (
-                "a key",
-                json!({"k": [{"openssh-key": "ssh-rsa A"}]}),
-                "k/0/openssh-key",
-                Some("ssh-rsa A"),
-            ),
-            (
-                "its formats",
-                json!({"k": [{"openssh-key": "ssh-rsa A"}]}),
-                "k/0",
-                Some("openssh-key"),
-            ),
-            (
-                "out of range",
-                json!({"k": [{"openssh-key": "ssh-rsa A"}]}),
-                "k/1",
-                None,
-            ),
-            (
-                "objects",
-                json!({"k": [{"x": 1}, null, "y"]}),
-                "k",
-                Some("0/\n2"),
-            ),
-            ("an object", json!({"k": [{"x": 1}]}), "k/0/x", Some("1")),
-            (
-                "a null among them",
-                json!({"k": [{"x": 1}, null]}),
-                "k/1",
-                None,
+                base,
             ),
         ] {
-            let tree = laid(&over);
-            let read = tree
-                .get(Version::LATEST, path)
-                .map(|answer| match answer.body {
-                    Body::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-                    other => panic!("{other:?}"),
-                });
-            assert_eq!(read.as_deref(), expected, "{case}");
+            assert_eq!(read(&over, path).as_deref(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn arrays_become_lines_or_numbers() {
+        let key = json!({"k": [{"openssh-key": "ssh-rsa A"}]});
+        let keys = json!({"k": [{"openssh-key": "A"}, {"openssh-key": "B", "name": "me"}]});
+        let mixed = json!({"k": [{"x": 1}, null, "y"]});
+        let half = json!({"k": [{"openssh-key": "A"}, {"x": 1}]});
+        for (case, over, path, expected) in [
+            (
+                "scalars",
+                &json!({"k": ["b", 2, false]}),
+                "k",
+                Some("b\n2\nfalse"),
+            ),
+            ("none", &json!({"k": []}), "k", Some("")),
+            ("keys", &keys, "k", Some("0=0\n1=me")),
+            ("a key", &key, "k/0/openssh-key", Some("ssh-rsa A")),
+            ("its formats", &key, "k/0", Some("openssh-key")),
+            ("out of range", &key, "k/1", None),
+            ("no keys", &mixed, "k", Some("0/\n2")),
+            ("an object", &mixed, "k/0/x", Some("1")),
+            ("a null among them", &mixed, "k/1", None),
+            ("a scalar among them", &mixed, "k/2", Some("y")),
+            ("not all are keys", &half, "k", Some("0/\n1/")),
+        ] {
+            assert_eq!(read(over, path).as_deref(), expected, "{case}");
         }
     }
 

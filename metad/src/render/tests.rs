@@ -1,3 +1,5 @@
+//! What the sample instance is told, path by path.
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 

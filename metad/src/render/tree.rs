@@ -245,11 +245,9 @@ impl Directory {
 mod tests {
     use super::*;
 
-    fn read<'a>(tree: &'a Tree, version: Version, path: &str) -> Option<&'a str> {
-        match tree.get(version, path)?.body {
-            Body::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            other => panic!("{other:?}"),
-        }
+    fn read(tree: &Tree, version: Version, path: &str) -> Option<String> {
+        let body = tree.get(version, path)?.body.bytes(None).unwrap();
+        Some(String::from_utf8(body.to_vec()).unwrap())
     }
 
     #[test]
@@ -272,7 +270,8 @@ mod tests {
             (Version::LATEST, "b", Some("1")),
             (Version::LATEST, "b/", None),
         ] {
-            assert_eq!(read(&tree, version, path), expected, "{version:?} {path}");
+            let found = read(&tree, version, path);
+            assert_eq!(found.as_deref(), expected, "{version:?} {path}");
         }
     }
 
@@ -283,7 +282,7 @@ mod tests {
             root.text(name, "");
         }
         assert_eq!(
-            read(&Tree::from(root), Version::LATEST, ""),
+            read(&Tree::from(root), Version::LATEST, "").as_deref(),
             Some("2\n9\n10\nx")
         );
     }

@@ -84,6 +84,17 @@ impl Guest {
         lab.host.ip(&format!("link delete {}", self.interface))
     }
 
+    /// Gives its NIC another address; routes that go with the link being down are the caller's.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn set_mac(&mut self, mac: Mac) -> Result<()> {
+        let text = mac_text(mac);
+        self.ip(&format!("link set eth0 address {text}"))?;
+        self.mac = mac;
+        Ok(())
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }

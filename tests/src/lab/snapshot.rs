@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::Lab;
+use super::{Lab, until};
 
 /// One text for each thing that a daemon could change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,9 @@ const QUESTIONS: [&str; 13] = [
 /// Kernel settings that a route or a proxy would need.
 const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4", "/proc/sys/net/ipv6"];
 
+/// A link that has just come up does its next thing within this time.
+const QUIET: Duration = Duration::from_millis(2500);
+
 /// Settings that the kernel itself keeps changing, or that cannot be read.
 const RESTLESS: [&str; 3] = ["tcp_fastopen_key", "stable_secret", "flush"];
 
@@ -52,8 +56,7 @@ impl Snapshot {
             if question.starts_with("bridge") {
                 text = keep(&text, |line| line.contains("permanent"));
             }
-            // Duplicate address detection of a link that has just come up.
-            text = text.replace(" tentative", "");
+            text = without_timers(&text);
             parts.insert(question.to_owned(), text);
         }
         for link in links(parts.get("tc qdisc show").map_or("", String::as_str)) {
@@ -74,6 +77,22 @@ impl Snapshot {
             );
         }
         Ok(Self { parts })
+    }
+
+    /// Takes the host once links that have just come up have finished with themselves: address detection, multicast
+    /// groups.
+    ///
+    /// # Errors
+    /// It does not come to rest.
+    pub fn settled(lab: &Lab) -> Result<Self> {
+        let mut last = (Self::take(lab)?, Instant::now());
+        until("a quiet host", Duration::from_secs(30), || {
+            let now = Self::take(lab).ok()?;
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            (last.1.elapsed() >= QUIET).then(|| last.0.clone())
+        })
     }
 
     /// Every difference, one per line: `-` was there before, `+` is there now.
@@ -100,6 +119,24 @@ impl Snapshot {
     pub fn lines(&self) -> usize {
         self.parts.values().map(|text| text.lines().count()).sum()
     }
+}
+
+/// Leaves out how far the timers of a bridge have run.
+fn without_timers(text: &str) -> String {
+    let mut kept = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split(' ').filter(|word| !word.is_empty()).peekable();
+        let mut line = String::new();
+        while let Some(word) = words.next() {
+            line.push_str(word);
+            line.push(' ');
+            if word.ends_with("_timer") {
+                words.next();
+            }
+        }
+        kept.push(line);
+    }
+    kept.join("\n")
 }
 
 fn keep(text: &str, suits: impl Fn(&str) -> bool) -> String {

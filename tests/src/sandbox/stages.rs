@@ -5,7 +5,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal,
+    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal, wait,
     waitpid,
 };
 use rustix::system::sethostname;
@@ -92,9 +92,15 @@ pub(super) fn supervise(mut command: Command) -> Result<i32> {
 /// Reaps all that ended; `Some` once `child` is among them. In process 1 that includes orphans.
 fn reap(child: Pid) -> Result<Option<i32>> {
     // Outside process 1 other children belong to someone else.
-    let which = (getpid() != Pid::INIT).then_some(child);
+    let everyone = getpid() == Pid::INIT;
     loop {
-        match waitpid(which, WaitOptions::NOHANG) {
+        // Not `waitpid(None, …)`: that means the own process group, and daemons have left it.
+        let ended = if everyone {
+            wait(WaitOptions::NOHANG)
+        } else {
+            waitpid(Some(child), WaitOptions::NOHANG)
+        };
+        match ended {
             Ok(Some((pid, status))) if pid == child => {
                 let status = ExitStatus::from_raw(status.as_raw());
                 let code = status.code();

@@ -39,7 +39,7 @@ impl Floor {
     /// The modules of the test binary that belong to it.
     fn modules(self) -> &'static [&'static str] {
         match self {
-            Self::Unit => &["object", "cli"],
+            Self::Unit => &["object", "frames", "cli"],
             Self::Kernel => &["kernel", "parity"],
             Self::Net => &["net"],
             Self::Guest => &["guest"],

@@ -39,7 +39,7 @@ pub(super) fn check(file: &File) -> Vec<Finding> {
             let problem = format!("{lines} lines, {LONGEST} are allowed: these are two rooms");
             findings.push(Finding::new(file, 0, problem));
         }
-        if !file.text.starts_with("//!") && !file.path.contains("/examples/") {
+        if !file.text.starts_with("//!") && !is_unit_tests(file) {
             findings.push(Finding::new(
                 file,
                 1,
@@ -55,6 +55,11 @@ pub(super) fn check(file: &File) -> Vec<Finding> {
 
 fn is_rust(file: &File) -> bool {
     file.path.ends_with(".rs")
+}
+
+/// The module above says what they test.
+fn is_unit_tests(file: &File) -> bool {
+    file.path.ends_with("/tests.rs") || file.path.contains("/tests/")
 }
 
 /// Licences and the lock file are not ours to word.
@@ -143,6 +148,7 @@ mod tests {
         for (case, path, text, expected) in [
             ("good", "a/b.rs", "//! x\n", ""),
             ("no doc", "a/b.rs", "fn a() {}\n", "no module doc"),
+            ("unit tests without doc", "a/b/tests.rs", "fn a() {}\n", ""),
             ("mod.rs", "a/mod.rs", "//! x\n", "name the file"),
             ("banned", "a/utils.rs", "//! x\n", "says nothing"),
             ("banned as a part", "a/metadata.rs", "//! x\n", ""),

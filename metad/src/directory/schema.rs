@@ -1,0 +1,284 @@
+//! The keys of a record file and what each may hold.
+
+use std::path::PathBuf;
+
+use serde::de::{Error as _, MapAccess};
+use uuid::Uuid;
+
+use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read};
+use crate::instance::{Cidr, Mac, Nic, PublicKey};
+use crate::libvirt::network_xml::network_of;
+use crate::record::Record;
+use crate::record::field;
+use crate::record::payload::{Encoding, decode};
+
+const OPENSSH: &str = "openssh-key";
+const USER_DATA: [&str; 3] = ["user-data", "user-data-base64", "user-data-file"];
+
+/// A record file as a whole.
+#[derive(Default)]
+pub(super) struct TopFields {
+    file: RecordFile,
+    /// Which of `USER_DATA` were said.
+    user_data: Vec<&'static str>,
+}
+
+impl TopFields {
+    pub(super) fn into_file(self) -> RecordFile {
+        self.file
+    }
+}
+
+impl Fields for TopFields {
+    const KNOWN: &'static [&'static str] = &[
+        "instance-id",
+        "hostname",
+        "instance-type",
+        "placement",
+        "public-keys",
+        "user-data",
+        "user-data-base64",
+        "user-data-file",
+        "vendor-data",
+        "network-config",
+        "tags",
+        "meta-data",
+        "options",
+        "nics",
+        "uuid",
+    ];
+
+    fn set<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        let record = &mut self.file.record;
+        let plain = |text: &str| decode(text, Encoding::Plain);
+        match key {
+            "instance-id" => record.instance_id = read(map, key, field::word)?,
+            "hostname" => record.hostname = read(map, key, field::hostname)?,
+            "instance-type" => record.instance_type = read(map, key, field::line)?,
+            "placement" => {
+                if let Some(Closed(placement)) =
+                    map.next_value::<Option<Closed<PlacementFields>>>()?
+                {
+                    record.availability_zone = placement.availability_zone;
+                    record.region = placement.region;
+                }
+            }
+            "public-keys" => record.public_keys = public_keys(map)?,
+            "user-data" => record.user_data = read(map, key, plain)?,
+            "user-data-base64" => {
+                record.user_data = read(map, key, |text| decode(text, Encoding::Base64))?
+            }
+            "user-data-file" => self.file.user_data_file = read(map, key, path)?,
+            "vendor-data" => record.vendor_data = read(map, key, plain)?,
+            "network-config" => record.network_config = read(map, key, plain)?,
+            "tags" => record.tags = tags(map)?,
+            "meta-data" => record.meta_data = meta_data(map)?,
+            "options" => {
+                if let Some(Closed(options)) = map.next_value::<Option<Closed<OptionFields>>>()? {
+                    record.http_tokens = options.0.http_tokens;
+                    record.hop_limit = options.0.hop_limit;
+                    record.endpoint = options.0.endpoint;
+                }
+            }
+            "uuid" => self.file.uuid = read(map, key, uuid)?,
+            _ => {
+                let fields: Option<Vec<Closed<NicFields>>> = map.next_value()?;
+                self.file.nics = fields.map(nics).transpose().map_err(A::Error::custom)?;
+            }
+        }
+        if USER_DATA.contains(&key) {
+            self.user_data.push(key);
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), String> {
+        match self.user_data.as_slice() {
+            [one, other, ..] => Err(format!("`{one}` and `{other}` exclude each other")),
+            [] | [_] => Ok(()),
+        }
+    }
+}
+
+#[derive(Default)]
+struct PlacementFields {
+    availability_zone: Option<String>,
+    region: Option<String>,
+}
+
+impl Fields for PlacementFields {
+    const KNOWN: &'static [&'static str] = &["availability-zone", "region"];
+
+    fn set<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        match key {
+            "region" => self.region = read(map, key, field::line)?,
+            _ => self.availability_zone = read(map, key, field::line)?,
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct OptionFields(Record);
+
+impl Fields for OptionFields {
+    const KNOWN: &'static [&'static str] = &["http-tokens", "hop-limit", "endpoint"];
+
+    fn set<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        match key {
+            "http-tokens" => self.0.http_tokens = read(map, key, field::http_tokens)?,
+            "endpoint" => self.0.endpoint = read(map, key, field::endpoint)?,
+            _ => {
+                let hops = map.next_value::<Option<i64>>()?;
+                let hops = hops
+                    .map(|hops| field::hop_limit(&hops.to_string()))
+                    .transpose();
+                self.0.hop_limit =
+                    hops.map_err(|error| A::Error::custom(format!("`{key}` {error}")))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One entry of `nics`.
+#[derive(Default)]
+pub(super) struct NicFields {
+    mac: Option<Mac>,
+    interface: Option<String>,
+    bridge: Option<String>,
+    addresses: Vec<Cidr>,
+    mtu: Option<u32>,
+}
+
+impl NicFields {
+    pub(super) fn into_nic(self) -> Result<Nic, String> {
+        let mac = self.mac.ok_or("an entry of `nics` lacks `mac`")?;
+        let interface = self
+            .interface
+            .ok_or_else(|| format!("the entry of `nics` for {mac} lacks `interface`"))?;
+        let host = |cidr: &Cidr| cidr.prefix == if cidr.address.is_ipv4() { 32 } else { 128 };
+        let subnet = self
+            .addresses
+            .iter()
+            .filter(|address| !host(address))
+            .find_map(|address| network_of(*address));
+        Ok(Nic {
+            mac,
+            interface: Some(interface),
+            bridge: self.bridge,
+            network: None,
+            addresses: self.addresses,
+            subnet,
+            mtu: self.mtu,
+        })
+    }
+}
+
+impl Fields for NicFields {
+    const KNOWN: &'static [&'static str] = &["mac", "interface", "bridge", "addresses", "mtu"];
+
+    fn set<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        match key {
+            "mac" => {
+                self.mac = read(map, key, |text| {
+                    text.trim()
+                        .parse::<Mac>()
+                        .map_err(|error| format!("is broken: {error}"))
+                })?
+            }
+            "interface" => self.interface = read(map, key, interface)?,
+            "bridge" => self.bridge = read(map, key, interface)?,
+            "addresses" => {
+                for text in map.next_value::<Option<Vec<String>>>()?.unwrap_or_default() {
+                    let short: String = text.chars().take(60).collect();
+                    let refusal = || {
+                        format!("`addresses` holds `{short}`, which is no address like 10.0.0.5/24")
+                    };
+                    self.addresses
+                        .push(cidr(&text).ok_or_else(refusal).map_err(A::Error::custom)?);
+                }
+            }
+            _ => self.mtu = map.next_value()?,
+        }
+        Ok(())
+    }
+}
+
+fn public_keys<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Vec<PublicKey>>, A::Error> {
+    let Some(Pairs(pairs)) = map.next_value()? else {
+        return Ok(None);
+    };
+    let mut keys = Vec::new();
+    for (name, text) in pairs {
+        let refuse = |error| A::Error::custom(format!("an entry of `public-keys` {error}"));
+        let name = field::key_name(&name).map_err(refuse)?;
+        let text = field::key_text(&text).map_err(refuse)?;
+        keys.push(PublicKey {
+            name,
+            formats: [(OPENSSH.to_owned(), text)].into(),
+        });
+    }
+    Ok(Some(keys))
+}
+
+fn tags<'de, A: MapAccess<'de>>(
+    map: &mut A,
+) -> Result<Option<std::collections::BTreeMap<String, String>>, A::Error> {
+    let Some(Pairs(pairs)) = map.next_value()? else {
+        return Ok(None);
+    };
+    let read = pairs.into_iter().map(|(key, value)| {
+        let key = field::tag_key(&key).map_err(|error| format!("a key of `tags` {error}"))?;
+        let value = field::tag_value(&value).map_err(|error| format!("the tag `{key}` {error}"))?;
+        Ok((key, value))
+    });
+    let tags: Result<_, String> = read.collect();
+    tags.map(Some).map_err(A::Error::custom)
+}
+
+fn meta_data<'de, A: MapAccess<'de>>(
+    map: &mut A,
+) -> Result<Option<serde_json::Map<String, serde_json::Value>>, A::Error> {
+    let tree: Option<serde_json::Map<String, serde_json::Value>> = map.next_value()?;
+    if let Some(tree) = &tree {
+        field::tree(tree).map_err(|error| A::Error::custom(format!("`meta-data` {error}")))?;
+    }
+    Ok(tree)
+}
+
+fn path(text: &str) -> Result<PathBuf, field::FieldError> {
+    if text.is_empty() {
+        return Err(field::FieldError::Empty);
+    }
+    Ok(PathBuf::from(text))
+}
+
+fn uuid(text: &str) -> Result<Uuid, String> {
+    Uuid::parse_str(text.trim()).map_err(|error| format!("is no UUID: {error}"))
+}
+
+/// The kernel's own limit for an interface's name is 15 octets.
+fn interface(text: &str) -> Result<String, String> {
+    let name = field::word(text).map_err(|error| error.to_string())?;
+    if name.len() > 15 {
+        return Err("is longer than the 15 octets of an interface's name".to_owned());
+    }
+    Ok(name)
+}

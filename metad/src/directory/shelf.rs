@@ -1,0 +1,344 @@
+//! A directory of record files, one look at a time: files in, [`Event`]s out, and what has to be watched to know when
+//! to look again. Knows no inotify and no async; a look after any change, or after none, gives the right answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::place::{self, FileError, Mark};
+use super::record_file::{self, FormError, Format, RecordFile};
+use crate::record::{USER_DATA_MAX, field};
+use crate::source::{Event, Subject};
+
+/// The largest record file, in octets: user-data and vendor-data of a mebibyte each, in base64.
+const FILE_MAX: usize = 4 * 1024 * 1024;
+
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RecordError {
+    #[error("cannot read {}: {reason}", path.display())]
+    Read { path: PathBuf, reason: FileError },
+    #[error("{} is not UTF-8 text (octet {position})", path.display())]
+    NotText { path: PathBuf, position: usize },
+    #[error("{}: {reason}", path.display())]
+    Form { path: PathBuf, reason: FormError },
+    #[error("{}: `user-data-file` leaves {}; write an absolute path if that is meant", path.display(), directory.display())]
+    Outside { path: PathBuf, directory: PathBuf },
+    #[error("{} say the same name twice; keep one", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and "))]
+    Twice(Vec<PathBuf>),
+    #[error("{}: the file's name {reason}", path.display())]
+    Name {
+        path: PathBuf,
+        reason: field::FieldError,
+    },
+}
+
+/// What a look found; nothing of it counts until [`Shelf::accept`].
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    found: Vec<Finding>,
+    /// Everything was looked at.
+    pub(super) all: bool,
+    /// These may have had a writer while they were read.
+    pub(super) fresh: BTreeSet<PathBuf>,
+    /// Why the directory itself cannot be read.
+    pub(super) away: Option<String>,
+}
+
+#[derive(Debug)]
+struct Finding {
+    name: String,
+    event: Event,
+    /// `None`: gone.
+    known: Option<Known>,
+}
+
+/// Why something is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Glance {
+    /// Everything is told again, whether it changed or not.
+    pub(super) all: bool,
+    /// These changed, even if they look as before.
+    pub(super) touched: BTreeSet<PathBuf>,
+    /// These are being written and count when that is over.
+    pub(super) unfinished: BTreeSet<PathBuf>,
+}
+
+/// What is known of the records of one directory.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    /// As it is configured.
+    directory: PathBuf,
+    /// Without symbolic links, as inotify names it.
+    real: PathBuf,
+    reading: u64,
+    known: BTreeMap<String, Known>,
+}
+
+/// The files that a record was read from, in the state they were in.
+#[derive(Debug, Default)]
+struct Known {
+    files: BTreeMap<PathBuf, Option<Mark>>,
+}
+
+impl Finding {
+    fn gone(name: &str) -> Self {
+        let (name, key) = (name.to_owned(), name.to_owned());
+        Self {
+            name,
+            event: Event::Gone { key },
+            known: None,
+        }
+    }
+}
+
+impl Known {
+    fn note(&mut self, path: &Path) {
+        self.files.insert(path.to_owned(), Mark::of(path));
+    }
+
+    /// The files that may have had a writer while they were read.
+    fn fresh(&self) -> impl Iterator<Item = &PathBuf> {
+        let now = self
+            .files
+            .iter()
+            .map(|(path, mark)| (path, *mark, Mark::of(path)));
+        now.filter(|(_, mark, now)| mark != now || now.is_some_and(Mark::is_fresh))
+            .map(|(path, ..)| path)
+    }
+
+    fn is_among(&self, paths: &BTreeSet<PathBuf>) -> bool {
+        self.files.keys().any(|path| paths.contains(path))
+    }
+}
+
+impl Shelf {
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self {
+            real: directory.clone(),
+            directory,
+            reading: 0,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at the directory for what is new, changed, broken and gone.
+    pub(super) fn look(&mut self, glance: &Glance) -> Findings {
+        let mut findings = Findings {
+            all: glance.all,
+            ..Findings::default()
+        };
+        let listed = match self.list() {
+            Ok(listed) => listed,
+            Err(error) => {
+                findings.away = Some(format!("cannot read {}: {error}", self.directory.display()));
+                if error.kind() != io::ErrorKind::NotFound {
+                    findings.all = false;
+                    return findings;
+                }
+                BTreeMap::new()
+            }
+        };
+        let gone = self.known.keys().filter(|name| !listed.contains_key(*name));
+        findings.found = gone.map(|name| Finding::gone(name)).collect();
+        for (name, paths) in listed {
+            let unfinished = paths.iter().any(|path| glance.unfinished.contains(path));
+            if !unfinished && (glance.all || self.is_new(&name, &paths, &glance.touched)) {
+                let (event, known) = self.read(&name, &paths);
+                findings.fresh.extend(known.fresh().cloned());
+                let known = Some(known);
+                findings.found.push(Finding { name, event, known });
+            }
+        }
+        findings
+    }
+
+    /// Makes events of what was found, without what was being written meanwhile: the end of that is looked at again.
+    pub(super) fn accept(
+        &mut self,
+        findings: Findings,
+        unfinished: &BTreeSet<PathBuf>,
+    ) -> Vec<Event> {
+        let mut events = Vec::new();
+        for Finding { name, event, known } in findings.found {
+            let mut files = self.known.get(&name).into_iter().chain(&known);
+            if files.any(|known| known.is_among(unfinished)) {
+                continue;
+            }
+            match known {
+                Some(known) => self.known.insert(name, known),
+                None => self.known.remove(&name),
+            };
+            events.push(event);
+        }
+        if findings.all {
+            let keys = self.known.keys().cloned().collect();
+            events.push(Event::Synced { keys });
+        }
+        events
+    }
+
+    /// Every file whose change may change a record, besides the directory's own.
+    pub(super) fn dependencies(&self) -> BTreeSet<PathBuf> {
+        let files = self.known.values().flat_map(|known| known.files.keys());
+        files
+            .filter(|path| path.parent() != Some(&self.real))
+            .cloned()
+            .collect()
+    }
+
+    /// Names with the files that go by them; more than one is a mistake that `read` reports.
+    fn list(&mut self) -> io::Result<BTreeMap<String, Vec<PathBuf>>> {
+        let mut listed: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        self.real = fs::canonicalize(&self.directory)?;
+        for entry in fs::read_dir(&self.real)? {
+            let path = entry?.path();
+            if let Some((name, _)) = name_of(&path)
+                && !path.is_dir()
+            {
+                listed.entry(name.to_owned()).or_default().push(path);
+            }
+        }
+        for paths in listed.values_mut() {
+            paths.sort();
+        }
+        Ok(listed)
+    }
+
+    fn is_new(&self, name: &str, paths: &[PathBuf], touched: &BTreeSet<PathBuf>) -> bool {
+        let Some(known) = self.known.get(name) else {
+            return true;
+        };
+        paths.iter().any(|path| !known.files.contains_key(path))
+            || known
+                .files
+                .iter()
+                .any(|(path, mark)| touched.contains(path) || Mark::of(path) != *mark)
+    }
+
+    fn read(&mut self, name: &str, paths: &[PathBuf]) -> (Event, Known) {
+        self.reading += 1;
+        let mut known = Known::default();
+        let (key, read) = (name.to_owned(), self.record(name, paths, &mut known));
+        let event = match read {
+            Ok(file) => Event::Put(Box::new(Subject {
+                name: key.clone(),
+                key,
+                uuid: file.uuid,
+                epoch: 0,
+                running: true,
+                nics: file.nics,
+                disks: Vec::new(),
+                record: file.record,
+                reading: self.reading,
+                problem: None,
+            })),
+            Err(error) => Event::Failed {
+                name: key.clone(),
+                key,
+                problem: error.to_string(),
+            },
+        };
+        (event, known)
+    }
+
+    /// Marks come before content: what changes in between is read again.
+    fn record(
+        &self,
+        name: &str,
+        paths: &[PathBuf],
+        known: &mut Known,
+    ) -> Result<RecordFile, RecordError> {
+        for path in paths {
+            known.note(path);
+        }
+        let [path] = paths else {
+            return Err(RecordError::Twice(paths.to_vec()));
+        };
+        let named = field::line(name).map_err(|reason| RecordError::Name {
+            path: path.clone(),
+            reason,
+        })?;
+        if named != name {
+            let character = ' ';
+            let allowed = "a name neither starts nor ends with white space";
+            let reason = field::FieldError::Character { character, allowed };
+            return Err(RecordError::Name {
+                path: path.clone(),
+                reason,
+            });
+        }
+        self.follow_link(path, known);
+        let content = load(path, FILE_MAX)?;
+        let text = std::str::from_utf8(&content).map_err(|error| RecordError::NotText {
+            path: path.clone(),
+            position: error.valid_up_to(),
+        })?;
+        let format = name_of(path).map_or(Format::Yaml, |(_, format)| format);
+        let mut file = record_file::parse(text, format).map_err(|reason| RecordError::Form {
+            path: path.clone(),
+            reason,
+        })?;
+        if let Some(named) = &file.user_data_file {
+            let source = self.user_data_path(path, named, known)?;
+            file.record.user_data = Some(load(&source, USER_DATA_MAX)?.into());
+        }
+        Ok(file)
+    }
+
+    /// A record file may be a link to somewhere else, where it changes without the directory knowing.
+    fn follow_link(&self, path: &Path, known: &mut Known) {
+        if let Ok(target) = fs::read_link(path)
+            && let Ok(place) = place::locate(&self.real.join(target))
+        {
+            known.note(&fs::canonicalize(path).unwrap_or(place.path));
+        }
+    }
+
+    fn user_data_path(
+        &self,
+        path: &Path,
+        named: &Path,
+        known: &mut Known,
+    ) -> Result<PathBuf, RecordError> {
+        let joined = self.real.join(named);
+        let read = |reason: io::Error| RecordError::Read {
+            path: joined.clone(),
+            reason: reason.into(),
+        };
+        let place = place::locate(&joined).map_err(read)?;
+        known.note(&place.path);
+        let real = fs::canonicalize(&joined).unwrap_or(place.path);
+        known.note(&real);
+        let walks_up = named
+            .components()
+            .any(|part| part == std::path::Component::ParentDir);
+        if !named.is_absolute() && (walks_up || !real.starts_with(&self.real)) {
+            return Err(RecordError::Outside {
+                path: path.to_owned(),
+                directory: self.directory.clone(),
+            });
+        }
+        Ok(joined)
+    }
+}
+
+/// The name that a path says a record for; `None` for what is no record file: dot files, editors' copies, other things.
+pub(super) fn name_of(path: &Path) -> Option<(&str, Format)> {
+    let file = path.file_name()?.to_str()?;
+    let (name, extension) = file.rsplit_once('.')?;
+    let format = match extension {
+        "yaml" | "yml" => Format::Yaml,
+        "json" => Format::Json,
+        _ => return None,
+    };
+    (!name.is_empty() && !name.starts_with('.')).then_some((name, format))
+}
+
+fn load(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
+    place::read(path, most).map_err(|reason| RecordError::Read {
+        path: path.to_owned(),
+        reason,
+    })
+}
