@@ -87,9 +87,7 @@ impl Conductor {
                 happening = self.inputs.happenings.recv() => {
                     let happening = happening
                         .ok_or_else(|| anyhow::anyhow!("the network interfaces cannot be followed any more"))?;
-                    // The first one is the whole list.
-                    self.progress.attached = true;
-                    self.interfaces.apply(happening);
+                    self.notice(happening);
                 }
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
@@ -100,7 +98,7 @@ impl Conductor {
                 if let Ok(change) = self.inputs.changes.try_recv() {
                     self.take(change);
                 } else if let Ok(happening) = self.inputs.happenings.try_recv() {
-                    self.interfaces.apply(happening);
+                    self.notice(happening);
                 } else {
                     break;
                 }
@@ -119,6 +117,12 @@ impl Conductor {
             self.progress.heard.insert(change.source);
         }
         self.inventory.apply(change);
+    }
+
+    fn notice(&mut self, happening: Happening) {
+        // The first one is the whole list, and its consequences are drawn before anybody reads this.
+        self.progress.attached = true;
+        self.interfaces.apply(happening);
     }
 
     /// Draws the consequences. Forget before learn: a NIC that moved must never belong to two instances, even for one

@@ -208,6 +208,12 @@ async fn swallow_body(request: Request, next: Next) -> Response {
 
 /// Gives the path its one spelling.
 async fn normalise(mut request: Request, next: Next) -> Response {
+    // `GET latest` names a host and no path.
+    let uri = request.uri();
+    let is_path = uri.authority().is_none() || uri.scheme().is_some();
+    if !is_path && request.method() != Method::CONNECT {
+        return malformed().into_response();
+    }
     let Ok(target) = Target::new(request.uri().path()) else {
         return malformed().into_response();
     };

@@ -12,6 +12,7 @@ mod tests;
 mod wire;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -86,9 +87,10 @@ pub async fn serve(
     let mut open = JoinSet::new();
     let mut crowd = Crowd::default();
     let mut faults = Faults::default();
+    let mut stopping = pin!(stopped(stop.clone()));
     loop {
         tokio::select! {
-            () = stopped(stop.clone()) => break,
+            () = &mut stopping => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, remote)) => {
                     faults.over();

@@ -99,8 +99,11 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
     let names = config.sources.iter().map(ToString::to_string).collect();
     let inventory = Inventory::new(config.datapath.identity, names);
     let conductor = Conductor::new(inventory, inputs, outputs.clone());
-    let conducting = tokio::spawn(conductor.run(stopped.clone()));
-    ready::wait(&outputs.progress, config.sources.len(), SOURCES_TIME).await;
+    let mut conducting = tokio::spawn(conductor.run(stopped.clone()));
+    tokio::select! {
+        () = ready::wait(&outputs.progress, config.sources.len(), SOURCES_TIME) => {}
+        ended = &mut conducting => return ended.context("the conductor failed")?,
+    }
 
     let desk = Desk {
         keep_alive: config.keep_alive,

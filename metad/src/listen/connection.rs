@@ -36,6 +36,9 @@ const LIFE_TIME: Duration = Duration::from_secs(120);
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_MAX: usize = 1024 * 1024;
 
+/// How long after the stop a connection may still bring its request: it was accepted, so nobody else will answer it.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 /// Said to what is so far from HTTP/1 that the machinery has no answer to it.
 const NOT_HTTP: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -130,7 +133,7 @@ async fn converse(
     let whole = async {
         tokio::select! {
             ended = served.as_mut() => ended,
-            () = stopped(stop) => {
+            () = last_call(stop) => {
                 served.as_mut().graceful_shutdown();
                 served.await
             }
@@ -147,6 +150,12 @@ async fn converse(
         }
         Err(_elapsed) => tracing::debug!("connection cut off: it lasted too long"),
     }
+}
+
+/// Resolves when a connection that has not asked yet is not to be waited for any longer.
+async fn last_call(stop: watch::Receiver<bool>) {
+    stopped(stop).await;
+    tokio::time::sleep(LAST_CALL).await;
 }
 
 /// Hangs up and reads on for a while: closing a socket with unread octets resets the connection, and a client that is

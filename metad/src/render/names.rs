@@ -50,7 +50,9 @@ pub(super) fn identifier(prefix: &str, parts: &[&[u8]]) -> String {
         // Parts must not run into each other.
         step(hash, &0xff)
     });
-    format!("{prefix}{:017x}", hash >> (128 - 68))
+    // The last octets must show in every digit.
+    let mixed = (hash ^ (hash >> 64)).wrapping_mul(PRIME | (PRIME << 33));
+    format!("{prefix}{:017x}", mixed >> (128 - 68))
 }
 
 fn is_plain(letter: char) -> bool {
@@ -132,10 +134,18 @@ mod tests {
         let id = identifier("vpc-", &[b"default"]);
         assert_eq!(id.len(), "vpc-".len() + 17);
         assert_eq!(id, identifier("vpc-", &[b"default"]));
+        assert_eq!(
+            id, "vpc-c764c68944dacbabe",
+            "guests may have written it down"
+        );
         assert_ne!(id, identifier("vpc-", &[b"other"]));
         assert_ne!(
             identifier("", &[b"a", b"bc"]),
             identifier("", &[b"ab", b"c"])
         );
+        let many: std::collections::BTreeSet<String> = (0..u16::MAX)
+            .map(|number| identifier("", &[&number.to_be_bytes()]))
+            .collect();
+        assert_eq!(many.len(), usize::from(u16::MAX));
     }
 }

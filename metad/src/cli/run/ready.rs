@@ -22,7 +22,6 @@ pub(super) async fn wait(progress: &watch::Sender<Progress>, sources: usize, lim
         limit_s = limit.as_secs(),
         "not every source has answered; serving what the others know"
     );
-    // The listener's task reports why, if the conductor has ended before.
     let _ = progress
         .subscribe()
         .wait_for(|progress| progress.attached)

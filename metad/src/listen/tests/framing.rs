@@ -1,5 +1,9 @@
 //! Requests as guests really write them, and replies as they really leave.
 
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
 use super::*;
 
 const ID: &str = "i-0123456789abcdef0";
@@ -161,6 +165,43 @@ async fn what_is_not_http_gets_400_and_a_close() {
 }
 
 #[tokio::test]
+async fn odd_requests_are_refused_like_any_other() {
+    let service = Service::start();
+    for (case, octets, expected) in [
+        ("CONNECT", "CONNECT x:80 HTTP/1.1\r\n\r\n", "405"),
+        ("OPTIONS of all", "OPTIONS * HTTP/1.1\r\n\r\n", "405"),
+        ("own method", "BREW / HTTP/1.1\r\n\r\n", "405"),
+        (
+            "upgrade",
+            "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+            "200",
+        ),
+        ("range", "GET / HTTP/1.1\r\nRange: bytes=0-1\r\n\r\n", "200"),
+        (
+            "conditional",
+            "GET / HTTP/1.1\r\nIf-Modified-Since: Sat, 01 Jan 2050 00:00:00 GMT\r\n\r\n",
+            "200",
+        ),
+        ("no path", "GET latest HTTP/1.1\r\n\r\n", "400"),
+        (
+            "no path but a scheme",
+            "GET http://x HTTP/1.1\r\n\r\n",
+            "200",
+        ),
+        (
+            "letters beyond ASCII",
+            "GET /gr\u{f6}\u{df}e HTTP/1.1\r\n\r\n",
+            "404",
+        ),
+    ] {
+        let reply = service.exchange(octets).await;
+        assert_eq!(status(&reply), expected, "{case}: {reply:?}");
+        assert!(head(&reply).contains("Content-Length"), "{case}: {reply:?}");
+        assert!(!head(&reply).contains("Location"), "{case}: {reply:?}");
+    }
+}
+
+#[tokio::test]
 async fn put_gets_a_token_with_or_without_a_body() {
     let service = Service::start();
     let ttl = "X-aws-ec2-metadata-token-ttl-seconds";
@@ -192,4 +233,38 @@ async fn put_gets_a_token_with_or_without_a_body() {
         );
         assert_eq!(body(&service.exchange(get).await), ID, "{case}");
     }
+}
+
+#[tokio::test]
+async fn noise_is_answered_or_closed_and_hurts_nobody() {
+    let service = Service::start();
+    let piece = prop_oneof![
+        any::<Vec<u8>>(),
+        "(GET|PUT|HEAD) /[ -~]{0,20} HTTP/1\\.[01]\r\n".prop_map(String::into_bytes),
+        "[A-Za-z-]{1,20}: ?[ -~]{0,20}\r\n".prop_map(String::into_bytes),
+        "(Content-Length|Transfer-Encoding|Expect): ([0-9]{1,5}|chunked|100-continue)\r\n"
+            .prop_map(String::into_bytes),
+        Just(b"\r\n\r\n".to_vec()),
+    ];
+    let noise = proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat());
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..200 {
+        let octets = noise.new_tree(&mut runner).unwrap().current();
+        let shown = String::from_utf8_lossy(&octets).into_owned();
+        let reply = service
+            .client(move |mut client| {
+                client.write_all(&octets).unwrap();
+                client.shutdown(Shutdown::Write).unwrap();
+                read(&mut client)
+            })
+            .await;
+        assert!(
+            reply.is_empty() || reply.starts_with("HTTP/1."),
+            "{shown:?}: {reply:?}"
+        );
+    }
+    let reply = service
+        .exchange(format!("GET {PATH} HTTP/1.1\r\n\r\n"))
+        .await;
+    assert_eq!(body(&reply), ID);
 }
