@@ -3,10 +3,13 @@
 use std::io::Write;
 use std::str::FromStr;
 
-use super::{block_on, report::Unwritten};
+use super::{block_on, report::Unwritten, report::printable};
 use crate::admin::{Client, Method, Query, Reply};
 use crate::config::Config;
 use crate::exit;
+
+/// The header that says why a guest would be refused; guests never get it.
+const REASON: &str = "x-metad-reason";
 
 /// The methods that read, as words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,13 +57,8 @@ pub(super) fn run(
     let reply = block_on(client.query(query))??;
     write(&reply, include, out).map_err(Unwritten)?;
     if reply.status != 200 && !include {
-        let asked = format!(
-            "{} {} as {}",
-            method(query.method),
-            query.path,
-            query.instance
-        );
-        eprintln_status(&asked, reply.status);
+        // The exit code tells too, should nobody read this.
+        let _ = std::io::stderr().write_all(refusal(query, &reply).as_bytes());
     }
     Ok(exit::of_status(reply.status))
 }
@@ -77,9 +75,23 @@ fn write(reply: &Reply, include: bool, out: &mut dyn Write) -> std::io::Result<(
     out.flush()
 }
 
-fn eprintln_status(asked: &str, status: u16) {
-    // The exit code tells too, should nobody read this.
-    let _ = writeln!(std::io::stderr(), "metad: {asked}: {}", phrase(status));
+/// What was asked, the status, and the reason that only the administrator is told.
+fn refusal(query: &Query, reply: &Reply) -> String {
+    let mut text = format!(
+        "metad: {} {} as {}: {}\n",
+        method(query.method),
+        query.path,
+        query.instance,
+        phrase(reply.status)
+    );
+    if let Some((_, reason)) = reply
+        .headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(REASON))
+    {
+        text.push_str(&format!("  {reason}\n"));
+    }
+    printable(&text)
 }
 
 fn phrase(status: u16) -> String {
@@ -116,6 +128,39 @@ mod tests {
             ("X: a\nY: b", Err(())),
         ] {
             assert_eq!(text.parse::<Header>().map_err(|_| ()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_why() {
+        let query = Query {
+            instance: "web1".to_owned(),
+            path: "/latest/x".to_owned(),
+            method: Method::Head,
+            headers: Vec::new(),
+            nic: None,
+        };
+        let reply = |headers: &[(&str, &str)]| Reply {
+            status: 404,
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            body: bytes::Bytes::new(),
+        };
+        for (case, headers, expected) in [
+            (
+                "no reason",
+                &[][..],
+                "metad: HEAD /latest/x as web1: 404 Not Found\n",
+            ),
+            (
+                "reason",
+                &[("X-Metad-Reason", "there is no such path")],
+                "metad: HEAD /latest/x as web1: 404 Not Found\n  there is no such path\n",
+            ),
+        ] {
+            assert_eq!(refusal(&query, &reply(headers)), expected, "{case}");
         }
     }
 

@@ -170,3 +170,86 @@ fn errors_are_as_written_down() {
     }
     assert_snapshot("errors", &text);
 }
+
+fn project(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)
+}
+
+/// Compares the part of a document between two marks with `text`, or rewrites it where the environment asks for that.
+#[track_caller]
+fn assert_documented(file: &str, mark: &str, text: &str) {
+    let document = std::fs::read_to_string(project(file)).unwrap();
+    let (begin, end) = (
+        format!("<!-- {mark}: begin -->\n"),
+        format!("<!-- {mark}: end -->"),
+    );
+    let (before, rest) = document.split_once(&begin).unwrap();
+    let (found, after) = rest.split_once(&end).unwrap();
+    if std::env::var_os("METAD_UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(project(file), format!("{before}{begin}{text}{end}{after}")).unwrap();
+    } else {
+        assert_eq!(
+            found, text,
+            "{file} is out of date; METAD_UPDATE_SNAPSHOTS=1 rewrites it"
+        );
+    }
+}
+
+#[test]
+fn every_reason_is_documented() {
+    let mut table = "| reason | why a frame was dropped |\n|---|---|\n".to_owned();
+    for reason in metad_common::reason::Reason::ALL {
+        table.push_str(&format!(
+            "| `{}` | {} |\n",
+            reason.name(),
+            reason.sentence()
+        ));
+    }
+    assert_documented("docs/operations.md", "REASONS", &table);
+}
+
+#[test]
+fn every_exit_code_is_documented() {
+    let mut table = "| code | meaning |\n|---|---|\n".to_owned();
+    for (code, meaning) in exit::ALL {
+        table.push_str(&format!("| {code} | {meaning} |\n"));
+    }
+    assert_documented("README.md", "EXIT CODES", &table);
+}
+
+#[test]
+fn every_command_is_documented() {
+    let readme = std::fs::read_to_string(project("README.md")).unwrap();
+    for name in COMMANDS {
+        assert!(readme.contains(&format!("| `metad {name}")), "{name}");
+    }
+}
+
+#[test]
+fn the_shipped_configuration_is_the_defaults() {
+    let shipped = Config::load(Some(&project("dist/metad.toml"))).unwrap();
+    assert_eq!(shipped, Config::default());
+}
+
+#[test]
+fn the_shipped_record_is_understood() {
+    let text = std::fs::read_to_string(project("dist/instance.yaml")).unwrap();
+    let format = crate::directory::record_file::Format::Yaml;
+    let file = crate::directory::record_file::parse(&text, format).unwrap();
+    assert_eq!(file.record.hostname.as_deref(), Some("web1.example.org"));
+    assert_eq!(file.nics, None);
+}
+
+#[test]
+fn the_shipped_domain_is_understood() {
+    let document = std::fs::read_to_string(project("dist/domain.xml")).unwrap();
+    let domain = crate::libvirt::domain_xml::parse(&document).unwrap();
+    let record = domain.metadata.unwrap();
+    assert_eq!(record.hostname.as_deref(), Some("web1.example.org"));
+    assert!(
+        record
+            .user_data
+            .unwrap()
+            .starts_with(b"#cloud-config\npackages:\n  - nginx\n\nruncmd:")
+    );
+}

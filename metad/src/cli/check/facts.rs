@@ -1,6 +1,7 @@
 //! What there is to know about this host; looked up, not judged.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,11 +12,15 @@ use virt::connect::Connect;
 
 use crate::admin::Client;
 use crate::config::{Config, Source};
+use crate::directory::record_file::{self, Format};
 use crate::interfaces::{Interface, watch};
 use crate::libvirt::domain_xml;
 
 /// How long one source may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Octets of a record file that are read.
+const RECORD_MAX: u64 = 4 * 1024 * 1024;
 
 /// From linux/magic.h.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -167,24 +172,55 @@ fn domains(uri: &str) -> Result<Domains, String> {
 }
 
 fn directory(path: &Path) -> SourceFacts {
-    let records = fs::read_dir(path).map(|entries| {
-        entries
-            .flatten()
-            .filter(|entry| is_record(&entry.path()))
-            .count()
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => {
+            return SourceFacts {
+                subjects: Err(error.to_string()),
+                problems: Vec::new(),
+            };
+        }
+    };
+    let records: Vec<(PathBuf, Format)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let path = entry.path();
+            format_of(&path).map(|format| (path, format))
+        })
+        .collect();
+    let problems = records.iter().filter_map(|(path, format)| {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        record_problem(path, *format).map(|problem| (name, problem))
     });
     SourceFacts {
-        subjects: records.map_err(|error| error.to_string()),
-        problems: Vec::new(),
+        problems: problems.collect(),
+        subjects: Ok(records.len()),
     }
 }
 
-fn is_record(path: &PathBuf) -> bool {
-    let hidden = path
-        .file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    !hidden
-        && path
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "json")
+fn record_problem(path: &Path, format: Format) -> Option<String> {
+    let mut text = String::new();
+    let read =
+        fs::File::open(path).and_then(|file| file.take(RECORD_MAX).read_to_string(&mut text));
+    match read {
+        Ok(_) => record_file::parse(&text, format)
+            .err()
+            .map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn format_of(path: &Path) -> Option<Format> {
+    if path.file_name()?.as_encoded_bytes().starts_with(b".") {
+        return None;
+    }
+    match path.extension()?.to_str()? {
+        "yaml" | "yml" => Some(Format::Yaml),
+        "json" => Some(Format::Json),
+        _ => None,
+    }
 }

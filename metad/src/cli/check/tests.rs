@@ -272,12 +272,20 @@ fn the_effective_set_is_read() {
 }
 
 #[test]
-fn a_libvirt_that_is_away_is_told() {
+fn sources_are_looked_into() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     let dir = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("web1.yaml", "hostname: web1\n"),
+        ("db1.json", "{\"host\": 1}"),
+        (".hidden.yaml", "x"),
+        ("notes", ""),
+    ] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
     let config = Config {
         name: Name::new("check-test").unwrap(),
         sources: vec![
@@ -290,11 +298,14 @@ fn a_libvirt_that_is_away_is_told() {
             crate::config::Source::Directory {
                 path: dir.path().join("none"),
             },
+            crate::config::Source::Directory {
+                path: dir.path().to_owned(),
+            },
         ],
         ..Config::default()
     };
     let facts = runtime.block_on(facts::gather(&config));
-    let [test, nonsense, none] = facts.sources.as_slice() else {
+    let [test, nonsense, none, some] = facts.sources.as_slice() else {
         panic!("{:?}", facts.sources)
     };
     assert_eq!(
@@ -304,6 +315,12 @@ fn a_libvirt_that_is_away_is_told() {
     );
     assert!(nonsense.subjects.is_err());
     assert!(none.subjects.is_err());
+    assert_eq!(some.subjects, Ok(2), "web1.yaml and db1.json");
+    let [(name, problem)] = some.problems.as_slice() else {
+        panic!("{:?}", some.problems)
+    };
+    assert_eq!(name, "db1.json");
+    assert!(problem.contains("line 1"), "{problem}");
     assert!(
         facts
             .interfaces
