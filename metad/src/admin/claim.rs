@@ -78,9 +78,22 @@ impl Claim {
         }
     }
 
-    /// Whether a metad has ever claimed this directory.
+    /// Whether a metad has claimed this directory and has not left cleanly.
     pub fn was_taken(run_dir: &Path) -> bool {
         std::fs::symlink_metadata(run_dir.join(LOCK)).is_ok_and(|found| found.is_file())
+    }
+
+    /// Whether anything of a metad's is in this directory.
+    pub fn is_kept(run_dir: &Path) -> bool {
+        [SOCKET, FRESH_SOCKET, TOKEN_KEY, LOCK]
+            .iter()
+            .any(|name| std::fs::symlink_metadata(run_dir.join(name)).is_ok())
+    }
+
+    /// Lets go of a name that nothing is called by any more: what bears it from now on is somebody else's. The token
+    /// key stays for the next daemon.
+    pub fn leave_clean(self) -> Result<(), Error> {
+        remove_if_there(&self.run_dir.join(LOCK))
     }
 
     /// Removes what metad keeps in the run directory, then the directory; what others put there stays, and is an error.

@@ -323,6 +323,20 @@ fn a_run_directory_goes_with_what_is_ours() {
 }
 
 #[test]
+fn a_clean_end_leaves_no_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = dir.path().join("run");
+    let claim = Claim::take(&run_dir).unwrap();
+    std::fs::write(run_dir.join("token.key"), "secret").unwrap();
+    claim.leave_clean().unwrap();
+    assert!(!Claim::was_taken(&run_dir));
+    assert!(Claim::is_kept(&run_dir), "the token key");
+
+    drop(Claim::take(&run_dir).unwrap());
+    assert!(Claim::was_taken(&run_dir), "an unclean end");
+}
+
+#[test]
 fn silence_has_an_end() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("admin.sock");

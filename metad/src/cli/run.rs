@@ -53,19 +53,24 @@ async fn run(config: Config) -> Result<()> {
     clean(&config, traces, "an earlier daemon had left").await;
     let mut made = Traces::NONE;
     let served = serve_claimed(&config, &claim, &mut made).await;
-    clean(&config, made, "removed").await;
+    if clean(&config, made, "removed").await {
+        claim.leave_clean()?;
+    }
     served
 }
 
-async fn clean(config: &Config, traces: Traces, what: &str) {
+/// `true`: nothing is left.
+async fn clean(config: &Config, traces: Traces, what: &str) -> bool {
     let removal = remove(config, traces).await;
     for removed in removal.removed {
         tracing::debug!(removed, "{what}");
     }
+    let nothing_left = removal.leftovers.is_empty();
     for leftover in removal.leftovers {
         let error = format!("{:#}", anyhow::Error::from(leftover));
         tracing::error!(error, "something stays behind; `metad down` tries again");
     }
+    nothing_left
 }
 
 /// Notes in `made` what it makes, before it makes it: an interface or a namespace of our name that was there before us
