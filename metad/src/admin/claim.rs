@@ -90,12 +90,6 @@ impl Claim {
             .any(|name| std::fs::symlink_metadata(run_dir.join(name)).is_ok())
     }
 
-    /// Lets go of a name that nothing is called by any more: what bears it from now on is somebody else's. The token
-    /// key stays for the next daemon.
-    pub fn leave_clean(self) -> Result<(), Error> {
-        remove_if_there(&self.run_dir.join(LOCK))
-    }
-
     /// Removes what metad keeps in the run directory, then the directory; what others put there stays, and is an error.
     pub fn remove(self) -> Result<(), Error> {
         for name in [SOCKET, FRESH_SOCKET, TOKEN_KEY, LOCK] {

@@ -4,6 +4,8 @@ mod host;
 mod ready;
 
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,24 +55,37 @@ async fn run(config: Config) -> Result<()> {
     clean(&config, traces, "an earlier daemon had left").await;
     let mut made = Traces::NONE;
     let served = serve_claimed(&config, &claim, &mut made).await;
-    if clean(&config, made, "removed").await {
-        claim.leave_clean()?;
+    let clean = clean(&config, made, "removed").await;
+    if clean && !kept_by_systemd(&run_dir) {
+        // What is left there would say that a daemon was killed.
+        if let Err(error) = claim.remove() {
+            tracing::warn!(%error, "the run directory stays behind; `metad down` tries again");
+        }
     }
     served
 }
 
-/// `true`: nothing is left.
+/// Whether systemd removes the run directory when the service stops, and keeps it, with the key of the guests' tokens,
+/// when it only restarts (`RuntimeDirectory=`, systemd.exec(5)).
+fn kept_by_systemd(run_dir: &Path) -> bool {
+    let kept = std::env::var_os("RUNTIME_DIRECTORY").unwrap_or_default();
+    kept.as_bytes()
+        .split(|octet| *octet == b':')
+        .any(|kept| kept == run_dir.as_os_str().as_bytes())
+}
+
+/// Removes traces and says what stays. `true`: nothing does.
 async fn clean(config: &Config, traces: Traces, what: &str) -> bool {
     let removal = remove(config, traces).await;
     for removed in removal.removed {
         tracing::debug!(removed, "{what}");
     }
-    let nothing_left = removal.leftovers.is_empty();
+    let clean = removal.leftovers.is_empty();
     for leftover in removal.leftovers {
         let error = format!("{:#}", anyhow::Error::from(leftover));
         tracing::error!(error, "something stays behind; `metad down` tries again");
     }
-    nothing_left
+    clean
 }
 
 /// Notes in `made` what it makes, before it makes it: an interface or a namespace of our name that was there before us

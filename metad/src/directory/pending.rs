@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::inotify::Kind;
-use super::place::locate;
+use super::place::{FRESH, locate};
 use super::shelf::Glance;
 
 /// A path vanished, or a link appeared. Editors put a new file in the place of the old one within this time.
 const MOMENT: Duration = Duration::from_millis(20);
 /// A file was read so soon after it changed that it may not be whole.
-const DOUBT: Duration = Duration::from_millis(12);
+const DOUBT: Duration = FRESH.saturating_add(Duration::from_millis(1));
 /// A file was made or written to, and is still open.
 const OPEN: Duration = Duration::from_millis(250);
 

@@ -6,7 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const FRESH: Duration = Duration::from_millis(10);
+/// Two ticks of the clock that stamps files, where that is slowest (100 Hz).
+pub(super) const FRESH: Duration = Duration::from_millis(20);
 
 /// A path without symbolic links as far as it exists, and the nearest directory that does.
 #[derive(Debug, Clone, PartialEq, Eq)]

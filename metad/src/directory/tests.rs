@@ -148,8 +148,17 @@ async fn records_come_change_and_go() {
     fs::remove_file(watched.path("second.json")).unwrap();
     watched.gone("second").await;
     fs::rename(watched.path("first.yaml"), watched.path("third.yml")).unwrap();
-    assert_eq!(watched.hostname("third").await.as_deref(), Some("c"));
-    watched.gone("first").await;
+    let (mut gone, mut third) = (false, None);
+    watched
+        .until("first to become third", |event| {
+            match event {
+                Event::Gone { key } => gone |= key == "first",
+                Event::Put(subject) if subject.key == "third" => third = subject.record.hostname,
+                _ => {}
+            }
+            (gone && third.as_deref() == Some("c")).then_some(())
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -333,8 +342,14 @@ async fn a_directory_may_come_go_and_come_back() {
         } else {
             fs::remove_dir_all(watched.path("")).unwrap();
         }
-        watched.gone("web").await;
-        watched.state(|state| *state != State::Connected).await;
+        let (mut gone, mut away) = (false, false);
+        watched
+            .until("gone and away", |event| {
+                gone |= matches!(event, Event::Gone { .. });
+                away |= matches!(event, Event::State(State::Away { .. }));
+                (gone && away).then_some(())
+            })
+            .await;
     }
 }
 
