@@ -1,1 +1,71 @@
-fn main() {}
+//! The kernel programs of metad: they act on the verdicts of metad-common and decide nothing themselves.
+//!
+//! `guest_ingress` sits on the ingress of bridges, their ports and single taps; `reply` on the ingress of the host's
+//! end of the veth into metad's namespace.
+
+#![no_std]
+#![no_main]
+
+mod arp;
+mod count;
+mod guest;
+mod maps;
+mod packet;
+mod reply;
+
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use metad_common::reason::{Counted, Reason};
+use metad_common::verdict::{ReplyVerdict, Verdict, classify, classify_reply};
+
+use crate::packet::Packet;
+
+/// Where an attached program leaves a packet.
+type Action = i32;
+
+/// Sorts what guests send.
+#[classifier]
+fn guest_ingress(ctx: TcContext) -> Action {
+    let packet = Packet::new(ctx);
+    let outcome = match classify(&packet) {
+        // Other programs on the interface, then the stack, see the frame as it came.
+        Verdict::Pass => return TC_ACT_UNSPEC,
+        Verdict::AnswerArp(question) => arp::answer(&packet, &question),
+        Verdict::Deliver(segment) => guest::deliver(&packet, &segment),
+        Verdict::Drop(reason) => Err(reason),
+    };
+    settle(&packet, outcome)
+}
+
+/// Brings the daemon's answers back to the guests that asked.
+#[classifier]
+fn reply(ctx: TcContext) -> Action {
+    let packet = Packet::new(ctx);
+    let outcome = match classify_reply(&packet) {
+        ReplyVerdict::Return(answer) => reply::give_back(&packet, &answer),
+        ReplyVerdict::Drop(reason) => Err(reason),
+    };
+    settle(&packet, outcome)
+}
+
+#[inline(always)]
+fn settle(packet: &Packet, outcome: Result<Action, Reason>) -> Action {
+    match outcome {
+        Ok(action) => action,
+        Err(reason) => {
+            count::bump(Counted::Dropped(reason));
+            count::explain(packet, reason);
+            TC_ACT_SHOT
+        }
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,1 +1,33 @@
-//!
+//! The administrator's door: HTTP on a unix socket that root alone can open. Requests of `metad status`, `metad query`
+//! and `metad down` come in, JSON goes out. No guest ever reaches it, and it decides nothing about guests: what they
+//! are told is asked of the [`Host`].
+
+mod claim;
+mod client;
+mod query;
+mod server;
+mod status;
+
+pub use claim::{Claim, Error};
+pub use client::{Client, ClientError};
+pub use query::{Method, Query, QueryError, Reply};
+pub use server::serve;
+pub use status::{
+    AttachedBy, Counters, InstanceStatus, InterfaceStatus, NicStatus, Problem, Role, SourceStatus,
+    Status,
+};
+
+/// What the daemon behind the socket can say and do.
+pub trait Host: Send + Sync + 'static {
+    /// Everything `metad status` prints.
+    fn status(&self) -> Status;
+
+    /// What the guest would be told, with a valid token, from the NIC that `query` names or its first running one.
+    fn query(&self, query: &Query) -> Result<Reply, QueryError>;
+
+    /// Asks the daemon to end cleanly, and returns at once.
+    fn stop(&self);
+}
+
+#[cfg(test)]
+mod tests;

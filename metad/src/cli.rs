@@ -1,1 +1,248 @@
-//!
+//! The command line: words in, text and an exit code out. What a command does is in the module of its name; this one
+//! says which words there are, and prints the one error that a command may end with.
+
+pub mod check;
+pub mod down;
+mod log;
+mod query;
+mod report;
+pub mod run;
+mod status;
+mod table;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Name};
+use crate::exit;
+
+/// The metadata service of a KVM host: a guest asks 169.254.169.254 and is told what is its own.
+#[derive(Debug, Parser)]
+#[command(name = "metad", version, after_help = overview(), max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer guests until told to stop
+    #[command(after_help = "Examples:
+  metad serve                                  as /etc/metad/metad.toml says, or with the defaults
+  metad serve --config lab.toml --log debug    another configuration, more to read
+  metad serve --log warn,metad::libvirt=debug  one room in detail")]
+    Serve(Serve),
+    /// Show what this host lacks to run metad, and the remedy for each
+    #[command(after_help = "Examples:
+  sudo metad check
+  sudo metad check --json | jq -r '.findings[] | select(.verdict == \"missing\") | .remedy'
+
+Changes nothing. Exits with 4 where something is missing that metad cannot do without.")]
+    Check(Check),
+    /// Show what the running daemon does: interfaces, instances, sources, counters
+    #[command(after_help = "Examples:
+  sudo metad status
+  sudo metad status --json | jq '.counters.dropped'")]
+    Status(Status),
+    /// Show what a guest would be told, octet for octet
+    #[command(after_help = "Examples:
+  sudo metad query --as web1 /latest/meta-data/
+  sudo metad query --as web1 /latest/user-data > user-data
+  sudo metad query --as web1 -i --method HEAD /nocloud/meta-data
+  sudo metad query --as web1 --nic 52:54:00:12:34:56 /latest/meta-data/local-ipv4
+
+The request carries a valid session token, so that `http-tokens=required` does not stand in the
+way. The body goes to standard output. A status other than 200 goes to standard error and into the
+exit code: 8 for 404, 9 for any other refusal, 10 for 5xx.")]
+    Query(Query),
+    /// Stop the daemon and remove every trace of it from the host
+    #[command(after_help = "Examples:
+  sudo metad down
+  sudo metad down --name lab
+
+Removes the programs, their maps and links, the veth, the network namespace and the run directory,
+whoever left them. Nothing there is no error. Guests keep running; until a metad serves again,
+nobody answers them.")]
+    Down(Down),
+}
+
+/// Which metad is meant.
+#[derive(Debug, Args)]
+struct Place {
+    /// Configuration file [default: /etc/metad/metad.toml, where it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Name of the metad, instead of the configuration's `name`
+    #[arg(long, value_name = "NAME")]
+    name: Option<Name>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    place: Place,
+    /// What to log: error, warn, info, debug, trace, or a filter such as info,metad::libvirt=debug
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    log: log::Filter,
+    /// How to write the log
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: log::Format,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Status {
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Query {
+    #[command(flatten)]
+    place: Place,
+    /// Instance to ask as: a domain's name, or a record's
+    #[arg(long = "as", value_name = "INSTANCE")]
+    instance: String,
+    /// Path to ask for, such as /latest/meta-data/
+    #[arg(value_name = "PATH")]
+    path: String,
+    /// Method to ask with
+    #[arg(long, value_name = "METHOD", default_value = "GET", ignore_case = true)]
+    method: query::Verb,
+    /// NIC to ask from, by its MAC [default: the first that is running]
+    #[arg(long, value_name = "MAC")]
+    nic: Option<crate::instance::Mac>,
+    /// Header to send, `Name: value`; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    headers: Vec<query::Header>,
+    /// Print the status line and the headers before the body
+    #[arg(short, long)]
+    include: bool,
+}
+
+#[derive(Debug, Args)]
+struct Down {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where even the usage cannot be printed, the code still tells.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::SUCCESS
+            });
+        }
+    };
+    match cli.command.run() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if report::is_closed_pipe(&error) => ExitCode::from(exit::SUCCESS),
+        Err(error) => {
+            // Nobody is left to be told where standard error is closed.
+            let _ = io::stderr().write_all(report::text(&error).as_bytes());
+            ExitCode::from(report::code(&error))
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<u8> {
+        let mut out = io::stdout();
+        match self {
+            Self::Serve(serve) => {
+                let config = serve.place.config()?;
+                log::start(&serve.log, serve.log_format);
+                run::serve(config)?;
+                Ok(exit::SUCCESS)
+            }
+            Self::Check(check) => check::run(&check.place.config()?, check.json, &mut out),
+            Self::Status(status) => status::run(&status.place.names()?, status.json, &mut out),
+            Self::Query(query) => {
+                let place = query.place.names()?;
+                query::run(&place, &query.asked(), query.include, &mut out)
+            }
+            Self::Down(down) => down::run(&down.place.names()?, &mut out),
+        }
+    }
+}
+
+impl Place {
+    /// The whole configuration.
+    fn config(&self) -> anyhow::Result<Config> {
+        let config = Config::load(self.config.as_deref())?;
+        Ok(match &self.name {
+            Some(name) => config.named(name.clone())?,
+            None => config,
+        })
+    }
+
+    /// For commands that need nothing but the names: with `--name` alone, a broken file does not stand in the way.
+    fn names(&self) -> anyhow::Result<Config> {
+        match &self.name {
+            Some(name) if self.config.is_none() => Ok(Config {
+                name: name.clone(),
+                ..Config::default()
+            }),
+            Some(_) | None => self.config(),
+        }
+    }
+}
+
+impl Query {
+    fn asked(&self) -> crate::admin::Query {
+        crate::admin::Query {
+            instance: self.instance.clone(),
+            path: self.path.clone(),
+            method: self.method.into(),
+            headers: self.headers.iter().map(|header| header.0.clone()).collect(),
+            nic: self.nic.map(|mac| mac.to_string()),
+        }
+    }
+}
+
+/// A runtime for one question to the daemon.
+fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    Ok(anyhow::Context::context(runtime, "cannot start a runtime")?.block_on(work))
+}
+
+fn overview() -> String {
+    let mut text = String::from(
+        "Examples:
+  sudo metad check                                     is this host ready?
+  sudo systemctl enable --now metad                    serve, now and after each boot
+  sudo metad status                                    who is answered, what was dropped
+  sudo metad query --as web1 /latest/meta-data/        what is web1 told?
+
+Exit codes:\n",
+    );
+    for (code, meaning) in exit::ALL {
+        text.push_str(&format!("  {code:>2}  {meaning}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

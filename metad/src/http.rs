@@ -1,1 +1,236 @@
+//! HTTP as guests speak it: from a request of an identified guest to the reply.
 //!
+//! In: requests whose connection carries a [`Peer`]. Out: replies with a length, never in chunks, never a redirect,
+//! never encoded. No request takes a lock, reads a file or asks libvirt, and no token or user-data is ever logged.
+
+mod caller;
+mod decide;
+mod log;
+mod reply;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::identity::{Caller, Peer, Unknown};
+use crate::instance::Instance;
+use crate::inventory::Snapshot;
+use crate::render::Answers;
+use crate::token::{BootTime, Tokens};
+
+use caller::Identified;
+
+pub use decide::{Ask, Asker, decide};
+pub use reply::Reply;
+pub use target::{Malformed, Target};
+
+/// Why an administrator sees a refusal; guests never get this header.
+pub const REASON: HeaderName = HeaderName::from_static("x-metad-reason");
+
+/// The largest request body that is read, and ignored; octets.
+const BODY_MAX: usize = 4096;
+/// How long a guest may take to send one.
+const BODY_TIME: Duration = Duration::from_secs(5);
+
+/// What the handlers need.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub tokens: Tokens,
+    /// Whether a connection may ask more than once. Some clients read to the end of it and would hang.
+    pub keep_alive: bool,
+}
+
+/// The connection that a request came on.
+pub trait Line: Send + Sync {
+    /// Lets what is sent from here on pass at most `hops` - 1 routers.
+    ///
+    /// # Errors
+    /// The system refused it.
+    fn set_hop_limit(&self, hops: u8) -> io::Result<()>;
+}
+
+/// Builds the service that answers guests.
+pub fn router(app: App) -> Router {
+    let dialects = Router::new()
+        .route("/latest/api/token", at(decide::token))
+        .route("/nocloud", at(decide::nocloud))
+        .route("/nocloud/{*name}", at(decide::nocloud))
+        .fallback_service(at(decide::ec2).with_state(app.clone()))
+        .with_state(app.clone());
+    // Outermost last. Paths must be in one spelling before they are routed, so the dialects are a service of their own.
+    Router::new()
+        .fallback_service(dialects)
+        .layer(middleware::from_fn(normalise))
+        .layer(middleware::from_fn(swallow_body))
+        .layer(middleware::from_fn(log::requests))
+        .layer(middleware::from_fn_with_state(app, identify))
+}
+
+/// Answers as `instance` would be answered with a valid token, for the host's administrator. `address` is the source
+/// address that the guest would have. Refusals say why in [`REASON`].
+pub fn answer_as(
+    instance: &Instance,
+    answers: &Answers,
+    address: Option<Ipv4Addr>,
+    method: &Method,
+    target: &str,
+    headers: &HeaderMap,
+) -> (StatusCode, HeaderMap, Bytes) {
+    let mut reply = match parsed(target) {
+        Some(target) => decide(&Ask {
+            method,
+            target: &target,
+            headers,
+            instance,
+            answers,
+            address,
+            asker: Asker::Administrator,
+        }),
+        None => malformed(),
+    };
+    if let Some(reason) = reply.reason {
+        let reason = HeaderValue::from_static(reason);
+        reply.headers.insert(REASON, reason);
+    }
+    if method == Method::HEAD {
+        reply.body = Bytes::new();
+    }
+    (reply.status, reply.headers, reply.body)
+}
+
+fn parsed(target: &str) -> Option<Target> {
+    let uri: Uri = if target.starts_with('/') || target.contains("://") {
+        target.parse().ok()?
+    } else {
+        format!("/{target}").parse().ok()?
+    };
+    Target::new(uri.path()).ok()
+}
+
+/// A route: the guest, its request, the decision, and what that means for the connection.
+fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
+    any(
+        async move |caller: Caller, State(app): State<App>, request: Request| {
+            let Some(target) = request.extensions().get::<Target>() else {
+                return malformed();
+            };
+            let reply = decide(&Ask {
+                method: request.method(),
+                target,
+                headers: request.headers(),
+                instance: &caller.seat.instance,
+                answers: &caller.seat.answers,
+                address: caller.address,
+                asker: Asker::Guest {
+                    tokens: &app.tokens,
+                    now: BootTime::now(),
+                },
+            });
+            limit_hops(reply, request.extensions().get::<Arc<dyn Line>>())
+        },
+    )
+}
+
+/// Puts the reply's hop limit on the connection; a token that could travel further is not sent.
+fn limit_hops(reply: Reply, line: Option<&Arc<dyn Line>>) -> Reply {
+    let Some(hops) = reply.hop_limit else {
+        return reply;
+    };
+    let limited = match line {
+        Some(line) => line.set_hop_limit(hops),
+        None => Err(io::ErrorKind::NotConnected.into()),
+    };
+    match limited {
+        Ok(()) => reply,
+        Err(_refused) => {
+            let reason = "the hop limit of the token could not be set";
+            Reply::refused(StatusCode::INTERNAL_SERVER_ERROR, reason)
+        }
+    }
+}
+
+/// Finds the guest behind the connection, anew for each request.
+async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let found = match request.extensions().get::<Peer>() {
+        Some(peer) => peer.identify(&app.snapshot.load()),
+        None => Err(Unknown::NoSeat),
+    };
+    request.extensions_mut().insert(Identified(found));
+    let mut response = next.run(request).await;
+    if !app.keep_alive {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
+/// Reads what a request carries and forgets it.
+async fn swallow_body(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let announced = parts
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|octets: u64| octets > BODY_MAX as u64) {
+        return too_large().into_response();
+    }
+    let whole = Limited::new(body, BODY_MAX).collect();
+    match tokio::time::timeout(BODY_TIME, whole).await {
+        Ok(Ok(_ignored)) => next.run(Request::from_parts(parts, Body::empty())).await,
+        Ok(Err(error)) if error.is::<LengthLimitError>() => too_large().into_response(),
+        Ok(Err(_broken)) => {
+            let reason = "the body cannot be read";
+            Reply::refused(StatusCode::BAD_REQUEST, reason).into_response()
+        }
+        Err(_elapsed) => {
+            let reason = "the body took too long";
+            Reply::refused(StatusCode::REQUEST_TIMEOUT, reason).into_response()
+        }
+    }
+}
+
+/// Gives the path its one spelling.
+async fn normalise(mut request: Request, next: Next) -> Response {
+    // `GET latest` names a host and no path.
+    let uri = request.uri();
+    let is_path = uri.authority().is_none() || uri.scheme().is_some();
+    if !is_path && request.method() != Method::CONNECT {
+        return malformed().into_response();
+    }
+    let Ok(target) = Target::new(request.uri().path()) else {
+        return malformed().into_response();
+    };
+    let Ok(uri) = target.escaped().parse() else {
+        return malformed().into_response();
+    };
+    *request.uri_mut() = uri;
+    request.extensions_mut().insert(target);
+    next.run(request).await
+}
+
+fn too_large() -> Reply {
+    let reason = "the body is larger than 4096 octets";
+    Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, reason)
+}
+
+fn malformed() -> Reply {
+    let reason = "the path is malformed";
+    Reply::refused(StatusCode::BAD_REQUEST, reason)
+}

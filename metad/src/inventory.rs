@@ -1,10 +1,26 @@
 //! All instances now: the changes of every source, laid over each other, and the seat of every NIC.
+//!
+//! Changes and the interfaces of the host come in, a [`Snapshot`] for the requests and the table of NICs for the kernel
+//! go out. Pure: nobody else writes here, and readers get a snapshot that never changes.
 
-use std::collections::{BTreeMap, HashMap};
+mod bindings;
+mod merge;
+mod slots;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
+use metad_common::abi::NicKey;
+
+use self::bindings::{Binding, Bindings, Claim, NicName, Refused};
+use self::views::Views;
+use crate::config::Identity;
 use crate::instance::{Instance, Mac, Nic};
-use crate::render::Answers;
+use crate::interfaces::Interfaces;
+use crate::render::{self, Answers};
+use crate::source::{Change, SourceIndex};
 
 /// A small number that names a NIC in the kernel and in the rewritten source address. Never zero.
 pub type Slot = u32;
@@ -63,3 +79,223 @@ pub struct SourceStatus {
     pub away: Option<String>,
     pub subjects: usize,
 }
+
+/// What follows from everything that is known.
+#[derive(Debug)]
+pub struct Resolution {
+    pub snapshot: Snapshot,
+    /// What the kernel's table of NICs must hold.
+    pub nics: BTreeMap<NicKey, Slot>,
+    /// Sources that should look again: an interface that they named came back after it had vanished.
+    pub ask_again: BTreeSet<SourceIndex>,
+}
+
+/// The one writer's view of all instances.
+#[derive(Debug)]
+pub struct Inventory {
+    identity: Identity,
+    views: Views,
+    machines: BTreeMap<String, Machine>,
+    bindings: Bindings,
+}
+
+/// A machine as it was last rendered.
+#[derive(Debug)]
+struct Machine {
+    source: SourceIndex,
+    reading: u64,
+    running: bool,
+    instance: Arc<Instance>,
+    answers: Vec<Arc<Answers>>,
+}
+
+impl Inventory {
+    /// Starts empty; `sources` are their names as in the configuration.
+    pub fn new(identity: Identity, sources: Vec<String>) -> Self {
+        Self {
+            identity,
+            views: Views::new(sources),
+            machines: BTreeMap::new(),
+            bindings: Bindings::default(),
+        }
+    }
+
+    /// Takes in one change.
+    pub fn apply(&mut self, change: Change) {
+        for name in self.views.apply(change) {
+            self.refresh(&name);
+        }
+    }
+
+    /// Lays the present interfaces under what is known. `now` is any clock that does not go backwards.
+    pub fn resolve(&mut self, interfaces: &Interfaces, now: Duration) -> Resolution {
+        let claims = self.claims(interfaces);
+        let refused = self.bindings.update(&claims, now);
+        let mut snapshot = Snapshot {
+            sources: self.views.statuses(),
+            problems: self.views.problems(|name| self.machines.contains_key(name)),
+            ..Snapshot::default()
+        };
+        snapshot.problems.extend(complaints(&refused, &claims));
+        let mut nics = BTreeMap::new();
+        for (name, machine) in &self.machines {
+            let seats: Vec<_> = machine.seats(name, &self.bindings).collect();
+            for seat in seats.iter().flatten() {
+                nics.insert(NicKey::new(seat.ifindex, seat.mac.0), seat.slot);
+                snapshot.seats.insert(seat.slot, Arc::clone(seat));
+            }
+            let hosted = Hosted {
+                instance: Arc::clone(&machine.instance),
+                running: machine.running,
+                seats,
+                answers: machine.answers.clone(),
+            };
+            snapshot.instances.insert(name.clone(), Arc::new(hosted));
+        }
+        let machines = &self.machines;
+        let source = |name: &NicName| machines.get(&name.machine).map(|machine| machine.source);
+        let ask_again = refused.unconfirmed.iter().filter_map(source).collect();
+        Resolution {
+            snapshot,
+            nics,
+            ask_again,
+        }
+    }
+
+    /// Makes a machine anew from what the sources say now. Renders only what has changed.
+    fn refresh(&mut self, name: &str) {
+        let Some((source, subject, additions)) = self.views.machine(name) else {
+            self.machines.remove(name);
+            return;
+        };
+        let instance = merge::instance(subject, &additions);
+        let (running, reading) = (subject.running, subject.reading);
+        match self.machines.get_mut(name) {
+            Some(machine) if *machine.instance == instance => {
+                machine.source = source;
+                machine.running = running;
+                machine.reading = reading;
+            }
+            _ => {
+                let answers = (0..instance.nics.len())
+                    .map(|nic| Arc::new(render::answers(&instance, nic)))
+                    .collect();
+                let instance = Arc::new(instance);
+                let machine = Machine {
+                    source,
+                    reading,
+                    running,
+                    instance,
+                    answers,
+                };
+                self.machines.insert(name.to_owned(), machine);
+            }
+        }
+    }
+
+    fn claims(&self, interfaces: &Interfaces) -> BTreeMap<NicName, Claim> {
+        let mut claims = BTreeMap::new();
+        for (name, machine) in self.machines.iter().filter(|(_, machine)| machine.running) {
+            for nic in &machine.instance.nics {
+                let Some(interface) = place(self.identity, nic, interfaces) else {
+                    continue;
+                };
+                let claim = Claim {
+                    ifindex: interfaces.named(&interface).map(|found| found.index),
+                    interface,
+                    reading: machine.reading,
+                    owner: (machine.instance.uuid, machine.instance.epoch),
+                };
+                claims.insert(
+                    NicName {
+                        machine: name.clone(),
+                        mac: nic.mac,
+                    },
+                    claim,
+                );
+            }
+        }
+        claims
+    }
+}
+
+impl Machine {
+    fn seats<'a>(
+        &'a self,
+        name: &'a str,
+        bindings: &'a Bindings,
+    ) -> impl Iterator<Item = Option<Arc<Seat>>> + 'a {
+        self.instance
+            .nics
+            .iter()
+            .zip(&self.answers)
+            .enumerate()
+            .map(move |(index, (nic, answers))| {
+                let name = NicName {
+                    machine: name.to_owned(),
+                    mac: nic.mac,
+                };
+                let Binding {
+                    slot,
+                    generation,
+                    ifindex,
+                    interface,
+                    ..
+                } = bindings.get(&name)?;
+                Some(Arc::new(Seat {
+                    slot: *slot,
+                    generation: *generation,
+                    instance: Arc::clone(&self.instance),
+                    nic: index,
+                    mac: nic.mac,
+                    interface: interface.clone(),
+                    ifindex: *ifindex,
+                    answers: Arc::clone(answers),
+                }))
+            })
+    }
+}
+
+/// The interface whose index stands beside the MAC address in the kernel's table.
+fn place(identity: Identity, nic: &Nic, interfaces: &Interfaces) -> Option<String> {
+    let tap = nic.interface.as_deref();
+    match identity {
+        Identity::Port => tap.map(str::to_owned),
+        Identity::Mac => {
+            let of_tap = || interfaces.bridge_of(tap?).map(|bridge| bridge.name.clone());
+            nic.bridge
+                .clone()
+                .or_else(of_tap)
+                .or_else(|| tap.map(str::to_owned))
+        }
+    }
+}
+
+fn complaints<'a>(
+    refused: &'a Refused,
+    claims: &'a BTreeMap<NicName, Claim>,
+) -> impl Iterator<Item = (String, String)> + 'a {
+    let say = |name: &NicName, why: &str| {
+        let interface = claims
+            .get(name)
+            .map_or("?", |claim| claim.interface.as_str());
+        (
+            name.machine.clone(),
+            format!("NIC {} on {interface} is not answered: {why}", name.mac),
+        )
+    };
+    let unconfirmed = "the interface came back and its source has not named it since";
+    let contested = "another instance claims the same MAC address there";
+    let without_slot = "every slot is taken or resting";
+    let lists = [
+        (&refused.unconfirmed, unconfirmed),
+        (&refused.contested, contested),
+        (&refused.without_slot, without_slot),
+    ];
+    lists
+        .into_iter()
+        .flat_map(move |(names, why)| names.iter().map(move |name| say(name, why)))
+}
+
+#[cfg(test)]
+mod tests;

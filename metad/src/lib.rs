@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod conductor;
 pub mod config;
 pub mod datapath;
 pub mod directory;
@@ -13,6 +14,7 @@ pub mod exit;
 pub mod http;
 pub mod identity;
 pub mod instance;
+pub mod interfaces;
 pub mod inventory;
 pub mod libvirt;
 pub mod listen;

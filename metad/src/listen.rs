@@ -1,1 +1,162 @@
+//! Connections as they come in from the kernel programs.
 //!
+//! In: a listening socket inside metad's own namespace. Out: requests that carry the [`identity::Peer`] they came from. A
+//! connection is tied to one seat from its first octet to its last, no guest can use up what others need, and no
+//! client learns of the end from a reset while it still has an answer to read.
+
+mod connection;
+mod crowd;
+mod faults;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::http::{self, App};
+use crate::identity::{self, Flows};
+use crate::inventory::{Slot, Snapshot};
+use crate::token::Tokens;
+
+use connection::Connection;
+use crowd::Crowd;
+use faults::Faults;
+
+/// How long open requests may take to end once the service stops.
+const STOP_TIME: Duration = Duration::from_secs(2);
+
+/// What the listener asks of the other rooms.
+#[derive(Clone)]
+pub struct Desk {
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// To be rung with `notify_waiters` after each swap of `snapshot`.
+    pub swapped: Arc<Notify>,
+    pub flows: Arc<dyn Flows>,
+    pub tokens: Tokens,
+    /// Whether a connection may ask more than once.
+    pub keep_alive: bool,
+    /// Reads the slot out of a peer's address.
+    pub slot_of: fn(SocketAddr) -> Option<Slot>,
+}
+
+impl Desk {
+    /// A desk that reads slots as the kernel programs write them, and closes after each reply.
+    pub fn new(
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        swapped: Arc<Notify>,
+        flows: Arc<dyn Flows>,
+        tokens: Tokens,
+    ) -> Self {
+        Self {
+            snapshot,
+            swapped,
+            flows,
+            tokens,
+            keep_alive: false,
+            slot_of: identity::slot_of,
+        }
+    }
+}
+
+/// Serves guests on `listener`, which must not block, until `stop` turns true or its sender is gone. Then open
+/// requests have two seconds to end.
+///
+/// # Errors
+/// The runtime cannot watch the socket.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    desk: Arc<Desk>,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::from_std(listener).context("cannot watch the listening socket")?;
+    let router = http::router(App {
+        snapshot: Arc::clone(&desk.snapshot),
+        tokens: desk.tokens.clone(),
+        keep_alive: desk.keep_alive,
+    });
+    let mut open = JoinSet::new();
+    let mut crowd = Crowd::default();
+    let mut faults = Faults::default();
+    let mut stopping = pin!(stopped(stop.clone()));
+    loop {
+        tokio::select! {
+            () = &mut stopping => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, remote)) => {
+                    faults.over();
+                    admit(&mut open, &mut crowd, &desk, &router, &stop, stream, remote);
+                }
+                Err(error) => rest(&mut faults, &error, &stop).await,
+            },
+            Some(_ended) = open.join_next() => {}
+        }
+    }
+    // New connections are the next process's, if there is one; they wait in the backlog of a socket it also holds.
+    drop(listener);
+    let ended = tokio::time::timeout(STOP_TIME, async {
+        while open.join_next().await.is_some() {}
+    });
+    if ended.await.is_err() {
+        tracing::warn!(connections = open.len(), "open connections were cut off");
+        open.shutdown().await;
+    }
+    Ok(())
+}
+
+/// Resolves when the service is to stop.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // A sender that is gone can no longer say so.
+    let _gone = stop.wait_for(|stop| *stop).await;
+}
+
+fn admit(
+    open: &mut JoinSet<()>,
+    crowd: &mut Crowd,
+    desk: &Arc<Desk>,
+    router: &Router,
+    stop: &watch::Receiver<bool>,
+    stream: TcpStream,
+    remote: SocketAddr,
+) {
+    let slot = (desk.slot_of)(remote);
+    let Some(place) = crowd.enter(slot) else {
+        tracing::debug!(slot, "connection closed: the guest has too many");
+        return;
+    };
+    let connection = Connection {
+        stream: Arc::new(stream),
+        remote,
+        slot,
+        place,
+    };
+    open.spawn(connection::attend(
+        connection,
+        Arc::clone(desk),
+        router.clone(),
+        stop.clone(),
+    ));
+}
+
+/// Waits before the next `accept` where this one failed for a reason that lasts.
+async fn rest(faults: &mut Faults, error: &std::io::Error, stop: &watch::Receiver<bool>) {
+    let Some(fault) = faults.note(error.kind(), Instant::now()) else {
+        return;
+    };
+    if let Some(unlogged) = fault.log {
+        tracing::error!(%error, unlogged, "cannot accept connections");
+    }
+    tokio::select! {
+        () = tokio::time::sleep(fault.delay) => {}
+        () = stopped(stop.clone()) => {}
+    }
+}

@@ -1,11 +1,49 @@
 //! Instance to text: what each path answers, made when an instance changes and only looked up when a guest asks.
+//!
+//! In: an instance and the NIC that will ask. Out: every answer, ready to send. Nothing listed may be missing, and
+//! nothing here knows HTTP, tokens or the clock, but for the time at which the answers were made.
+
+mod document;
+mod ec2;
+mod names;
+mod network;
+mod nocloud;
+mod overlay;
+#[cfg(test)]
+pub(crate) mod sample;
+mod tree;
+mod version;
+
+use std::net::Ipv4Addr;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use crate::instance::Instance;
+
+pub use tree::{Answer, Content, Tree};
+pub use version::Version;
+
 /// Every answer for one NIC of one instance.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Answers {
-    _placeholder: (),
+    /// Below `/<version>/`: `""` is that directory itself, `meta-data/instance-id` a leaf.
+    pub ec2: Tree,
+    /// Below `/nocloud/`.
+    pub nocloud: Tree,
+    /// When these answers came to be, for `Last-Modified`.
+    pub made: SystemTime,
+}
+
+impl Default for Answers {
+    /// Answers nothing.
+    fn default() -> Self {
+        Self {
+            ec2: Tree::default(),
+            nocloud: Tree::default(),
+            made: SystemTime::UNIX_EPOCH,
+        }
+    }
 }
 
 /// A body that is known beforehand, or that depends on the connection.
@@ -14,4 +52,42 @@ pub enum Body {
     Bytes(Bytes),
     /// The IPv4 address that the request came from.
     CallerIpv4,
+    /// The same with known text on both sides.
+    AroundCallerIpv4 {
+        before: Bytes,
+        after: Bytes,
+    },
 }
+
+impl Body {
+    /// Returns the octets to send; `None` where they need the caller's address and it is not known.
+    pub fn bytes(&self, caller: Option<Ipv4Addr>) -> Option<Bytes> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes.clone()),
+            Self::CallerIpv4 => caller.map(|address| address.to_string().into()),
+            Self::AroundCallerIpv4 { before, after } => caller.map(|address| {
+                [before.as_ref(), address.to_string().as_bytes(), after]
+                    .concat()
+                    .into()
+            }),
+        }
+    }
+}
+
+/// Renders everything that the guest of `instance` may read through its NIC number `nic`.
+pub fn answers(instance: &Instance, nic: usize) -> Answers {
+    answers_made(instance, nic, SystemTime::now())
+}
+
+/// Renders as [`answers`] does, with the time given.
+pub fn answers_made(instance: &Instance, nic: usize, made: SystemTime) -> Answers {
+    let ec2 = ec2::directory(instance, nic);
+    Answers {
+        nocloud: Tree::from(nocloud::directory(instance, &ec2)),
+        ec2: Tree::from(ec2),
+        made,
+    }
+}
+
+#[cfg(test)]
+mod tests;

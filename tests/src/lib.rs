@@ -1,1 +1,12 @@
+//! The laboratory of metad: a throw-away world to run the daemon and its guests in. Tests, demo and xtask use it.
+//!
+//! Nothing here may touch the machine's own network namespace: everything happens inside a [`sandbox`].
 
+pub mod frames;
+pub mod image;
+pub mod lab;
+pub mod needs;
+pub mod progress;
+pub mod sandbox;
+pub mod smallguest;
+pub mod virt;

@@ -1,0 +1,94 @@
+//! What the maps hold. Padding is named and zero, since the kernel compares keys byte by byte.
+
+/// Key of [`crate::names::NICS`]: a MAC address on the interface that its frames must arrive on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(C)]
+pub struct NicKey {
+    /// The tap's index; the bridge's where identity is by MAC address alone.
+    pub ifindex: u32,
+    pub mac: [u8; 6],
+    pub zero: [u8; 2],
+}
+const _: () = assert!(size_of::<NicKey>() == 12);
+
+impl NicKey {
+    pub const fn new(ifindex: u32, mac: [u8; 6]) -> Self {
+        Self {
+            ifindex,
+            mac,
+            zero: [0; 2],
+        }
+    }
+}
+
+/// Value of [`crate::names::NICS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct NicSlot {
+    /// See [`crate::slot`].
+    pub slot: u32,
+}
+const _: () = assert!(size_of::<NicSlot>() == 4);
+
+/// Key of [`crate::names::FLOWS`]: a connection as the daemon sees it. Octets in network order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct FlowKey {
+    /// The rewritten source address, see [`crate::slot`].
+    pub address: [u8; 4],
+    pub guest_port: [u8; 2],
+    pub daemon_port: [u8; 2],
+}
+const _: () = assert!(size_of::<FlowKey>() == 8);
+
+/// Value of [`crate::names::FLOWS`]: where a connection came from and how its guest wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Flow {
+    /// The interface that the connection's first frame arrived on; answers leave there.
+    pub ifindex: u32,
+    /// The interface that stands in the guest's [`NicKey`].
+    pub identity: u32,
+    /// The guest's own source address.
+    pub guest_address: [u8; 4],
+    pub guest_mac: [u8; 6],
+    /// The MAC address that the guest wrote to, so that answers come from the neighbour that it asked.
+    pub asked_mac: [u8; 6],
+}
+const _: () = assert!(size_of::<Flow>() == 24);
+
+/// Value of [`crate::names::PORTS`]: what an interface that we are attached to is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Port {
+    /// The interface to look up in [`NicKey`] for frames that arrive here.
+    pub identity: u32,
+    /// What ARP requests for the metadata address are answered with: the bridge's own address, on the bridge and on
+    /// its ports. A bridge floods frames for any other address instead of handing them up.
+    pub mac: [u8; 6],
+    pub zero: [u8; 2],
+}
+const _: () = assert!(size_of::<Port>() == 12);
+
+/// Record of [`crate::names::STRANGERS`]: a sender that no NIC is known for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Stranger {
+    pub ifindex: u32,
+    pub mac: [u8; 6],
+    pub zero: [u8; 2],
+}
+const _: () = assert!(size_of::<Stranger>() == 12);
+
+/// Implements `Pod` for types without padding bytes.
+#[cfg(feature = "user")]
+macro_rules! pod {
+    ($($name:ty)*) => {$(
+        // SAFETY: repr(C), `Copy`, made of integers and octet arrays only; the size assertions beside the types rule
+        // out padding. A field of another kind would break this.
+        unsafe impl aya::Pod for $name {}
+    )*};
+}
+
+#[cfg(feature = "user")]
+pod!(NicKey NicSlot FlowKey Flow Port Stranger);

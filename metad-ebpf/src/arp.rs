@@ -1,0 +1,30 @@
+//! Answers ARP requests for the metadata address in place, daemon or not.
+
+use aya_ebpf::helpers::bpf_redirect;
+use metad_common::frame::{METADATA, offset};
+use metad_common::reason::{Counted, Reason, Tally};
+use metad_common::verdict::Question;
+
+use crate::packet::Packet;
+use crate::{Action, count, maps};
+
+/// Reply (RFC 826).
+const REPLY: [u8; 2] = [0, 2];
+
+/// Turns the request into its answer and sends it back where it came from.
+#[inline(always)]
+pub(crate) fn answer(packet: &Packet, question: &Question) -> Result<Action, Reason> {
+    let ifindex = packet.ifindex();
+    // SAFETY: the value is read at once and nothing here writes to this map.
+    let port = unsafe { maps::PORTS.get(ifindex) }.ok_or(Reason::UnknownInterface)?;
+    let mac = port.mac;
+    packet.address_frame(question.mac, mac)?;
+    packet.write(offset::ARP_OPERATION, &REPLY)?;
+    packet.write(offset::ARP_SENDER_MAC, &mac)?;
+    packet.write(offset::ARP_SENDER_IP, &METADATA)?;
+    packet.write(offset::ARP_TARGET_MAC, &question.sender_mac)?;
+    packet.write(offset::ARP_TARGET_IP, &question.sender_address)?;
+    count::bump(Counted::Tally(Tally::ArpAnswered));
+    // SAFETY: the helper takes two numbers; it acts when the program returns.
+    Ok(unsafe { bpf_redirect(ifindex, 0) } as Action)
+}

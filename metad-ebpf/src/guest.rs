@@ -1,0 +1,96 @@
+//! From a guest to the daemon: who is this, remember the connection, hand it over.
+
+use aya_ebpf::helpers::bpf_redirect_peer;
+use metad_common::abi::{Flow, FlowKey, NicKey, Stranger};
+use metad_common::frame::offset;
+use metad_common::names::REPORT_INTERVAL_NS;
+use metad_common::reason::{Counted, Reason, Tally};
+use metad_common::slot;
+use metad_common::verdict::Segment;
+
+use crate::packet::Packet;
+use crate::{Action, count, maps};
+
+/// Delivers a segment into metad's namespace, under an address that only its NIC can have.
+#[inline(always)]
+pub(crate) fn deliver(packet: &Packet, segment: &Segment) -> Result<Action, Reason> {
+    let ifindex = packet.ifindex();
+    // SAFETY: the value is read at once and nothing here writes to this map.
+    let port = unsafe { maps::PORTS.get(ifindex) }.ok_or(Reason::UnknownInterface)?;
+    let identity = port.identity;
+    // SAFETY: as above.
+    let nic = unsafe { maps::NICS.get(NicKey::new(identity, segment.guest_mac)) };
+    let Some(nic) = nic else {
+        report(ifindex, segment.guest_mac);
+        return Err(Reason::UnknownSender);
+    };
+    let address = slot::address(nic.slot);
+    remember(segment, address, ifindex, identity)?;
+    packet.rewrite_address(offset::IP_SOURCE, segment.guest_address, address)?;
+    packet.write(offset::ETH_DESTINATION, &maps::daemon_mac())?;
+    packet.mark_for_host()?;
+    count::bump(Counted::Tally(Tally::Delivered));
+    // SAFETY: the helper takes two numbers; it acts when the program returns.
+    let action = unsafe { bpf_redirect_peer(maps::veth_ifindex(), 0) };
+    // The helper's own values fit: TC_ACT_REDIRECT or TC_ACT_SHOT.
+    Ok(action as Action)
+}
+
+/// Records where the connection's answers go. A connection is made anew by its SYN only, or once it was forgotten.
+#[inline(always)]
+fn remember(
+    segment: &Segment,
+    address: [u8; 4],
+    ifindex: u32,
+    identity: u32,
+) -> Result<(), Reason> {
+    let key = FlowKey {
+        address,
+        guest_port: segment.guest_port,
+        daemon_port: segment.daemon_port,
+    };
+    // SAFETY: the value is read before anything is written to this map.
+    if let Some(known) = unsafe { maps::FLOWS.get(key) } {
+        let same = known.ifindex == ifindex
+            && known.guest_address == segment.guest_address
+            && known.asked_mac == segment.asked_mac;
+        if same {
+            return Ok(());
+        }
+        if !segment.opens && known.guest_address != segment.guest_address {
+            return Err(Reason::FlowMismatch);
+        }
+    }
+    let flow = Flow {
+        ifindex,
+        identity,
+        guest_address: segment.guest_address,
+        guest_mac: segment.guest_mac,
+        asked_mac: segment.asked_mac,
+    };
+    maps::FLOWS
+        .insert(key, flow, 0)
+        .map_err(|_| Reason::FlowsFull)
+}
+
+/// Tells the daemon of a sender it does not know, at most once in a while for each interface.
+#[inline(always)]
+fn report(ifindex: u32, mac: [u8; 6]) {
+    let now = count::now_ns();
+    // SAFETY: the value is read before anything is written to this map.
+    if let Some(last) = unsafe { maps::REPORTED.get(ifindex) }
+        && now.wrapping_sub(*last) < REPORT_INTERVAL_NS
+    {
+        return;
+    }
+    // A lost entry or report only means that the next attempt reports again.
+    let _ = maps::REPORTED.insert(ifindex, now, 0);
+    let _ = maps::STRANGERS.output(
+        Stranger {
+            ifindex,
+            mac,
+            zero: [0; 2],
+        },
+        0,
+    );
+}

@@ -1,0 +1,36 @@
+//! From the daemon back to the guest that asked.
+
+use aya_ebpf::helpers::bpf_redirect;
+use metad_common::abi::{FlowKey, NicKey};
+use metad_common::frame::offset;
+use metad_common::reason::{Counted, Reason, Tally};
+use metad_common::slot;
+use metad_common::verdict::Answer;
+
+use crate::packet::Packet;
+use crate::{Action, count, maps};
+
+/// Restores the guest's address and the neighbour it asked, and sends the segment out where the connection came from.
+#[inline(always)]
+pub(crate) fn give_back(packet: &Packet, answer: &Answer) -> Result<Action, Reason> {
+    let key = FlowKey {
+        address: answer.address,
+        guest_port: answer.guest_port,
+        daemon_port: answer.daemon_port,
+    };
+    // SAFETY: the value is copied at once.
+    let flow = *unsafe { maps::FLOWS.get(key) }.ok_or(Reason::ReplyUnknownFlow)?;
+    // An interface index or a MAC address may have a new owner since the connection was opened: its answers are not
+    // for that one.
+    // SAFETY: the value is read at once and nothing here writes to this map.
+    let nic = unsafe { maps::NICS.get(NicKey::new(flow.identity, flow.guest_mac)) };
+    match nic {
+        Some(nic) if slot::address(nic.slot) == answer.address => {}
+        _ => return Err(Reason::ReplyUnknownNic),
+    }
+    packet.rewrite_address(offset::IP_DESTINATION, answer.address, flow.guest_address)?;
+    packet.address_frame(flow.guest_mac, flow.asked_mac)?;
+    count::bump(Counted::Tally(Tally::Returned));
+    // SAFETY: the helper takes two numbers; it acts when the program returns.
+    Ok(unsafe { bpf_redirect(flow.ifindex, 0) } as Action)
+}

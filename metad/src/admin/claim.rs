@@ -1,0 +1,190 @@
+//! One daemon per name. Whoever holds the lock in the run directory may touch what is called by the name: links, maps,
+//! the namespace, the socket. The lock dies with its holder, so a crash leaves nothing to clean by hand.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::net::UnixListener;
+
+use crate::config::{SOCKET, TOKEN_KEY};
+
+const LOCK: &str = "lock";
+/// The socket before it gets its name.
+const FRESH_SOCKET: &str = ".admin.sock";
+
+/// The right to act under a name, held until it is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    run_dir: PathBuf,
+    _lock: File,
+}
+
+/// A name that cannot be had, or a socket that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("a metad with its run directory at {} is running already{}\nhelp: `metad status` shows it, `metad down` stops it", run_dir.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    Taken { run_dir: PathBuf, pid: Option<u32> },
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot use {}: {problem}\nhelp: choose another name for this metad", path.display())]
+    Foreign {
+        path: PathBuf,
+        problem: &'static str,
+    },
+}
+
+impl Claim {
+    /// Creates the run directory where it is missing, and takes its lock; never waits.
+    pub fn take(run_dir: &Path) -> Result<Self, Error> {
+        private_directory(run_dir)?;
+        let path = run_dir.join(LOCK);
+        loop {
+            let mut lock = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .map_err(failed("open", &path))?;
+            if let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                return Err(if error == rustix::io::Errno::WOULDBLOCK {
+                    Error::Taken {
+                        run_dir: run_dir.to_owned(),
+                        pid: pid_in(&mut lock),
+                    }
+                } else {
+                    failed("lock", &path)(error.into())
+                });
+            }
+            // The holder before us may have removed the file after we opened it: then our lock locks nobody out.
+            if same_file(&lock, &path) {
+                lock.set_len(0).map_err(failed("write", &path))?;
+                writeln!(lock, "{}", std::process::id()).map_err(failed("write", &path))?;
+                return Ok(Self {
+                    run_dir: run_dir.to_owned(),
+                    _lock: lock,
+                });
+            }
+            private_directory(run_dir)?;
+        }
+    }
+
+    /// Whether a metad has ever claimed this directory.
+    pub fn was_taken(run_dir: &Path) -> bool {
+        std::fs::symlink_metadata(run_dir.join(LOCK)).is_ok_and(|found| found.is_file())
+    }
+
+    /// Removes what metad keeps in the run directory, then the directory; what others put there stays, and is an error.
+    pub fn remove(self) -> Result<(), Error> {
+        for name in [SOCKET, FRESH_SOCKET, TOKEN_KEY, LOCK] {
+            remove_if_there(&self.run_dir.join(name))?;
+        }
+        std::fs::remove_dir(&self.run_dir).map_err(failed("remove", &self.run_dir))
+    }
+
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// Opens the admin socket. Must be called on a runtime; replaces what a dead daemon left behind.
+    pub fn listen(&self) -> Result<UnixListener, Error> {
+        let socket = socket_in(&self.run_dir);
+        if let Ok(found) = std::fs::symlink_metadata(&socket)
+            && !found.file_type().is_socket()
+        {
+            return Err(Error::Foreign {
+                path: socket,
+                problem: "something else than a socket is there",
+            });
+        }
+        // Its mode is right before anybody can find it under its name.
+        let fresh = self.run_dir.join(FRESH_SOCKET);
+        remove_if_there(&fresh)?;
+        let listener = UnixListener::bind(&fresh).map_err(failed("listen on", &socket))?;
+        std::fs::set_permissions(&fresh, Permissions::from_mode(0o600))
+            .map_err(failed("restrict", &fresh))?;
+        std::fs::rename(&fresh, &socket).map_err(failed("create", &socket))?;
+        Ok(listener)
+    }
+}
+
+impl Drop for Claim {
+    /// Nobody is misled by a socket without a daemon; the token key stays for the next one.
+    fn drop(&mut self) {
+        // A socket that cannot be removed is replaced by the next daemon.
+        let _ = std::fs::remove_file(socket_in(&self.run_dir));
+    }
+}
+
+/// The admin socket of a run directory.
+pub(super) fn socket_in(run_dir: &Path) -> PathBuf {
+    run_dir.join(SOCKET)
+}
+
+/// Makes sure that nobody but root and us can put anything into `path`.
+fn private_directory(path: &Path) -> Result<(), Error> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let found = std::fs::symlink_metadata(path).map_err(failed("look at", path))?;
+            let foreign = |problem| {
+                Err(Error::Foreign {
+                    path: path.to_owned(),
+                    problem,
+                })
+            };
+            if !found.is_dir() {
+                foreign("it is no directory")
+            } else if found.uid() != rustix::process::geteuid().as_raw() {
+                foreign("it belongs to another user")
+            } else if found.mode() & 0o077 != 0 {
+                // /run is shared: a metad called `libvirt` must not take over /run/libvirt.
+                let mut entries = std::fs::read_dir(path).map_err(failed("look into", path))?;
+                if entries.next().is_some() {
+                    return foreign(
+                        "it is not empty, and others may enter it; it may belong to another program",
+                    );
+                }
+                std::fs::set_permissions(path, Permissions::from_mode(0o700))
+                    .map_err(failed("restrict", path))
+            } else {
+                Ok(())
+            }
+        }
+        Err(source) => Err(failed("create", path)(source)),
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn same_file(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
+    }
+}
+
+fn pid_in(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |source| Error::Io { what, path, source }
+}

@@ -1,0 +1,200 @@
+//! The other end of the admin socket: what the command line asks the daemon through.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::{Query, QueryError, Reply, Status};
+
+/// How long the daemon may take for one answer. It never waits for anything while it makes one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Octets; the largest user-data in base64 and a status with thousands of instances fit well.
+const ANSWER_MAX: usize = 64 * 1024 * 1024;
+
+/// Asks one daemon; each call is a connection of its own.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+    patience: Duration,
+}
+
+/// A daemon that did not answer, or answered something else than was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("cannot ask the daemon at {}\nno metad of this name is running\nhelp: start it with `systemctl start metad`, or `metad serve` in a terminal", socket.display())]
+    NotRunning {
+        socket: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot ask the daemon at {}\nhelp: the admin socket is open to root alone; try again with sudo", socket.display())]
+    Denied {
+        socket: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot ask the daemon at {}", socket.display())]
+    Connection {
+        socket: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the daemon at {} did not answer within {} s\nhelp: its log says what it is doing", socket.display(), after.as_secs_f32())]
+    Silent { socket: PathBuf, after: Duration },
+    #[error("the daemon at {} broke off its answer", socket.display())]
+    Broken {
+        socket: PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the daemon at {} answered {status}, which this command does not understand\nhelp: the daemon may be of another version; restart it", socket.display())]
+    Strange { socket: PathBuf, status: StatusCode },
+    #[error("cannot make a query of this path or header")]
+    Unspeakable {
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error(transparent)]
+    Query(QueryError),
+}
+
+impl Client {
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            patience: PATIENCE,
+        }
+    }
+
+    /// The same client with another limit for each answer.
+    #[must_use]
+    pub fn patient_for(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Fetches what `metad status` prints.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        let (status, body) = self.ask(Method::GET, "/status", Bytes::new()).await?;
+        if status == StatusCode::OK {
+            self.read(&body)
+        } else {
+            Err(self.strange(status))
+        }
+    }
+
+    /// Fetches what a guest would be told.
+    pub async fn query(&self, query: &Query) -> Result<Reply, ClientError> {
+        let body = serde_json::to_vec(query).map_err(|error| ClientError::Unspeakable {
+            source: error.into(),
+        })?;
+        let (status, body) = self.ask(Method::POST, "/query", body.into()).await?;
+        if status == StatusCode::OK {
+            self.read(&body)
+        } else {
+            Err(serde_json::from_slice(&body)
+                .map_or_else(|_| self.strange(status), ClientError::Query))
+        }
+    }
+
+    /// Asks the daemon to end; it may still be ending when this returns.
+    pub async fn stop(&self) -> Result<(), ClientError> {
+        let (status, _) = self.ask(Method::POST, "/stop", Bytes::new()).await?;
+        if status == StatusCode::ACCEPTED {
+            Ok(())
+        } else {
+            Err(self.strange(status))
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        match timeout(self.patience, self.exchange(method, path, body)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::Silent {
+                socket: self.socket.clone(),
+                after: self.patience,
+            }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| self.unreachable(source))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.broken(error))?;
+        let connection = tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::HOST, "metad")
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| ClientError::Unspeakable {
+                source: error.into(),
+            })?;
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.broken(error))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, ANSWER_MAX)
+            .collect()
+            .await
+            .map_err(|error| self.broken(error))?;
+        connection.abort();
+        Ok((head.status, body.to_bytes()))
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(body).map_err(|error| self.broken(error))
+    }
+
+    fn unreachable(&self, source: io::Error) -> ClientError {
+        let socket = self.socket.clone();
+        if matches!(
+            source.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+        ) {
+            ClientError::NotRunning { socket, source }
+        } else if source.kind() == io::ErrorKind::PermissionDenied {
+            ClientError::Denied { socket, source }
+        } else {
+            ClientError::Connection { socket, source }
+        }
+    }
+
+    fn broken(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
+        ClientError::Broken {
+            socket: self.socket.clone(),
+            source: source.into(),
+        }
+    }
+
+    fn strange(&self, status: StatusCode) -> ClientError {
+        ClientError::Strange {
+            socket: self.socket.clone(),
+            status,
+        }
+    }
+}

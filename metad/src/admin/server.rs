@@ -1,0 +1,71 @@
+//! The routes of the admin socket.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use super::{Host, Query, QueryError};
+
+/// Octets; a query is a path and a few headers.
+const REQUEST_MAX: usize = 64 * 1024;
+
+/// Answers on `listener` until `stop` turns true or its sender is gone, then finishes what is under way.
+pub async fn serve(
+    listener: UnixListener,
+    host: Arc<dyn Host>,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let routes = Router::new()
+        .route("/status", get(status))
+        .route("/query", post(query))
+        .route("/stop", post(end))
+        .layer(DefaultBodyLimit::max(REQUEST_MAX))
+        .with_state(host);
+    let stopped = async move {
+        // An error means that the sender is gone, which is an end too.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(stopped)
+        .await
+}
+
+type AnyHost = State<Arc<dyn Host>>;
+
+async fn status(State(host): AnyHost) -> Response {
+    Json(host.status()).into_response()
+}
+
+async fn query(State(host): AnyHost, query: Result<Json<Query>, JsonRejection>) -> Response {
+    let answer = match query {
+        Ok(Json(query)) => host.query(&query),
+        Err(rejection) => Err(QueryError::Malformed {
+            what: rejection.body_text(),
+        }),
+    };
+    match answer {
+        Ok(reply) => Json(reply).into_response(),
+        Err(error) => (status_of(&error), Json(error)).into_response(),
+    }
+}
+
+async fn end(State(host): AnyHost) -> StatusCode {
+    host.stop();
+    StatusCode::ACCEPTED
+}
+
+fn status_of(error: &QueryError) -> StatusCode {
+    match error {
+        QueryError::UnknownInstance { .. } | QueryError::UnknownNic { .. } => StatusCode::NOT_FOUND,
+        QueryError::NoNic { .. } => StatusCode::CONFLICT,
+        QueryError::Malformed { .. } => StatusCode::BAD_REQUEST,
+    }
+}

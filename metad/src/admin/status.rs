@@ -1,0 +1,156 @@
+//! What `metad status` shows, as JSON on the admin socket; see docs/operations.md for its meaning.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::{Hosted, Snapshot};
+
+/// One metad, now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub name: String,
+    pub interfaces: Vec<InterfaceStatus>,
+    pub instances: Vec<InstanceStatus>,
+    pub sources: Vec<SourceStatus>,
+    pub problems: Vec<Problem>,
+    pub counters: Counters,
+}
+
+/// An interface that guests are met on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    pub name: String,
+    pub ifindex: u32,
+    pub role: Role,
+    /// `None`: no program sits there; `problem` says why.
+    pub attached: Option<AttachedBy>,
+    pub problem: Option<String>,
+}
+
+/// Why an interface is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It matches a pattern and has ports.
+    Bridge,
+    /// It is a port of such a bridge.
+    Port,
+    /// It matches a pattern and is no bridge.
+    Single,
+}
+
+/// What holds a program to an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttachedBy {
+    Tcx,
+    Clsact,
+}
+
+/// An instance and its NICs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InstanceStatus {
+    pub name: String,
+    pub instance_id: String,
+    pub uuid: String,
+    pub running: bool,
+    pub nics: Vec<NicStatus>,
+}
+
+/// A NIC; the last three are `None` while it has no seat, that is, while it cannot be answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicStatus {
+    pub mac: String,
+    pub interface: Option<String>,
+    pub ifindex: Option<u32>,
+    pub slot: Option<u32>,
+}
+
+/// A source of instances.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    pub name: String,
+    /// `None`: it works.
+    pub away: Option<String>,
+    pub subjects: usize,
+}
+
+/// What is wrong with what a source said of one subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    pub subject: String,
+    pub problem: String,
+}
+
+/// Frames since the programs were loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Counters {
+    pub arp_answered: u64,
+    /// Guest to metad.
+    pub delivered: u64,
+    /// metad to guest.
+    pub returned: u64,
+    /// By the reason's name; reasons that never applied may be missing.
+    pub dropped: BTreeMap<String, u64>,
+}
+
+impl Status {
+    /// Puts together what the snapshot knows and what only the datapath knows.
+    pub fn new(
+        name: &str,
+        snapshot: &Snapshot,
+        interfaces: Vec<InterfaceStatus>,
+        counters: Counters,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            interfaces,
+            instances: snapshot
+                .instances
+                .values()
+                .map(|hosted| instance(hosted))
+                .collect(),
+            sources: snapshot
+                .sources
+                .iter()
+                .map(|source| SourceStatus {
+                    name: source.name.clone(),
+                    away: source.away.clone(),
+                    subjects: source.subjects,
+                })
+                .collect(),
+            problems: snapshot
+                .problems
+                .iter()
+                .map(|(subject, problem)| Problem {
+                    subject: subject.clone(),
+                    problem: problem.clone(),
+                })
+                .collect(),
+            counters,
+        }
+    }
+}
+
+fn instance(hosted: &Hosted) -> InstanceStatus {
+    let instance = &hosted.instance;
+    let nics = instance.nics.iter().enumerate().map(|(index, nic)| {
+        let seat = hosted.seats.get(index).and_then(Option::as_ref);
+        NicStatus {
+            mac: nic.mac.to_string(),
+            interface: seat.map(|seat| seat.interface.clone()),
+            ifindex: seat.map(|seat| seat.ifindex),
+            slot: seat.map(|seat| seat.slot),
+        }
+    });
+    InstanceStatus {
+        name: instance.name.clone(),
+        instance_id: instance.instance_id.clone(),
+        uuid: instance.uuid.to_string(),
+        running: hosted.running,
+        nics: nics.collect(),
+    }
+}

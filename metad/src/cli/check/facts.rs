@@ -1,0 +1,226 @@
+//! What there is to know about this host; looked up, not judged.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aya::programs::ProgramType;
+use rustix::fs::statfs;
+use tokio::time::timeout;
+use virt::connect::Connect;
+
+use crate::admin::Client;
+use crate::config::{Config, Source};
+use crate::directory::record_file::{self, Format};
+use crate::interfaces::{Interface, watch};
+use crate::libvirt::domain_xml;
+
+/// How long one source may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Octets of a record file that are read.
+const RECORD_MAX: u64 = 4 * 1024 * 1024;
+
+/// From linux/magic.h.
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
+/// This host, as far as metad needs it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Facts {
+    /// `CapEff` of /proc/self/status; `None` where that cannot be read.
+    pub(super) capabilities: Option<u64>,
+    /// `uname -r`.
+    pub(super) kernel: String,
+    /// Whether tc programs can be loaded; an error is the kernel's.
+    pub(super) programs: Option<Result<bool, String>>,
+    /// The line of /sys/kernel/security/lockdown, where it exists.
+    pub(super) lockdown: Option<String>,
+    /// Whether a BPF file system is on /sys/fs/bpf.
+    pub(super) bpffs: bool,
+    /// Whether a daemon of this name answers.
+    pub(super) serving: bool,
+    /// Whether /run/netns/NAME exists.
+    pub(super) namespace: bool,
+    pub(super) interfaces: Vec<Interface>,
+    /// In the order of the configuration.
+    pub(super) sources: Vec<SourceFacts>,
+}
+
+/// One source.
+#[derive(Debug, Clone)]
+pub(super) struct SourceFacts {
+    /// How many subjects it has, or why it cannot be read.
+    pub(super) subjects: Result<usize, String>,
+    /// What is wrong with single subjects: name and problem.
+    pub(super) problems: Vec<(String, String)>,
+}
+
+/// Looks everything up; takes as long as the slowest source, ten seconds at most for each.
+pub(super) async fn gather(config: &Config) -> Facts {
+    let mut sources = Vec::new();
+    for source in &config.sources {
+        sources.push(match source {
+            Source::Libvirt { uri } => libvirt(uri.clone()).await,
+            Source::Directory { path } => directory(path),
+        });
+    }
+    Facts {
+        capabilities: fs::read_to_string("/proc/self/status")
+            .ok()
+            .as_deref()
+            .and_then(effective_set),
+        kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
+        programs: Some(programs()),
+        lockdown: fs::read_to_string("/sys/kernel/security/lockdown")
+            .ok()
+            .map(|line| line.trim().to_owned()),
+        bpffs: statfs("/sys/fs/bpf").is_ok_and(|found| is_bpffs(&found)),
+        serving: Client::new(&config.admin_socket())
+            .patient_for(PATIENCE)
+            .status()
+            .await
+            .is_ok(),
+        namespace: config.namespace().exists(),
+        interfaces: interfaces().await,
+        sources,
+    }
+}
+
+/// Reads the effective set of capabilities from the text of /proc/PID/status.
+pub(super) fn effective_set(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+#[expect(
+    clippy::cast_sign_loss,
+    clippy::useless_conversion,
+    reason = "the type of f_type differs between architectures"
+)]
+fn is_bpffs(found: &rustix::fs::StatFs) -> bool {
+    u64::from(found.f_type as u64) == BPF_FS_MAGIC
+}
+
+/// Loads a program of two instructions and lets it go again.
+fn programs() -> Result<bool, String> {
+    aya::sys::is_program_supported(ProgramType::SchedClassifier).map_err(|error| {
+        let chain = anyhow::Error::from(error);
+        format!("{chain:#}")
+    })
+}
+
+async fn interfaces() -> Vec<Interface> {
+    let Ok((connection, handle, _)) = rtnetlink::new_connection() else {
+        return Vec::new();
+    };
+    let connection = tokio::spawn(connection);
+    let list = watch::list(&handle).await.unwrap_or_default();
+    connection.abort();
+    list
+}
+
+/// On a thread of its own, since the C library waits as long as it likes.
+async fn libvirt(uri: String) -> SourceFacts {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Nobody listens any more where it took too long.
+        let _ = send.send(domains(&uri));
+    });
+    match timeout(PATIENCE, receive).await {
+        Ok(Ok(Ok((subjects, problems)))) => SourceFacts {
+            subjects: Ok(subjects),
+            problems,
+        },
+        Ok(Ok(Err(why))) => SourceFacts {
+            subjects: Err(why),
+            problems: Vec::new(),
+        },
+        Ok(Err(_)) | Err(_) => SourceFacts {
+            subjects: Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            problems: Vec::new(),
+        },
+    }
+}
+
+type Domains = (usize, Vec<(String, String)>);
+
+fn domains(uri: &str) -> Result<Domains, String> {
+    // libvirt would print every error by itself.
+    virt::error::clear_error_callback();
+    let said = |error: virt::error::Error| error.message().to_owned();
+    let connection = Connect::open_read_only(Some(uri)).map_err(said)?;
+    let domains = connection.list_all_domains(0).map_err(said)?;
+    let mut problems = Vec::new();
+    for domain in &domains {
+        // A domain that vanishes meanwhile is no problem.
+        let (Ok(name), Ok(xml)) = (domain.name(), domain.xml_desc(0)) else {
+            continue;
+        };
+        let problem = match domain_xml::parse(&xml) {
+            Ok(domain) => domain.metadata.err(),
+            Err(error) => Some(error),
+        };
+        problems.extend(problem.map(|problem| (name, problem.to_string())));
+    }
+    Ok((domains.len(), problems))
+}
+
+fn directory(path: &Path) -> SourceFacts {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => {
+            return SourceFacts {
+                subjects: Err(error.to_string()),
+                problems: Vec::new(),
+            };
+        }
+    };
+    let records: Vec<(PathBuf, Format)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let path = entry.path();
+            format_of(&path).map(|format| (path, format))
+        })
+        .collect();
+    let problems = records.iter().filter_map(|(path, format)| {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        record_problem(path, *format).map(|problem| (name, problem))
+    });
+    SourceFacts {
+        problems: problems.collect(),
+        subjects: Ok(records.len()),
+    }
+}
+
+fn record_problem(path: &Path, format: Format) -> Option<String> {
+    let mut text = String::new();
+    let read =
+        fs::File::open(path).and_then(|file| file.take(RECORD_MAX).read_to_string(&mut text));
+    match read {
+        Ok(_) => record_file::parse(&text, format)
+            .err()
+            .map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn format_of(path: &Path) -> Option<Format> {
+    if path.file_name()?.as_encoded_bytes().starts_with(b".") {
+        return None;
+    }
+    match path.extension()?.to_str()? {
+        "yaml" | "yml" => Some(Format::Yaml),
+        "json" => Some(Format::Json),
+        _ => None,
+    }
+}

@@ -1,0 +1,287 @@
+//! From facts to findings. Pure: what a host lacks is decided here, and tested without one.
+
+use super::facts::{Facts, SourceFacts};
+use super::{Finding, Verdict};
+use crate::config::{Attach, Config, Source};
+
+/// The capabilities that metad needs (linux/capability.h) and what for.
+const CAPABILITIES: [(u32, &str, &str); 5] = [
+    (10, "CAP_NET_BIND_SERVICE", "port 80 in its own namespace"),
+    (12, "CAP_NET_ADMIN", "the veth and attaching programs"),
+    (21, "CAP_SYS_ADMIN", "its own network namespace"),
+    (38, "CAP_PERFMON", "the verifier's trust in pointers"),
+    (39, "CAP_BPF", "loading programs and maps"),
+];
+
+/// What older kernels cannot do: named in architecture notes and the README.
+const KERNEL_OLDEST: (u32, u32) = (5, 15);
+const KERNEL_TCX: (u32, u32) = (6, 6);
+
+/// Judges everything, in the order in which an administrator would set it right.
+pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let mut findings = vec![
+        privileges(facts.capabilities),
+        kernel(&facts.kernel),
+        attach(config.datapath.attach, &facts.kernel),
+        programs(facts),
+        bpffs(facts.bpffs),
+        names(config, facts),
+    ];
+    findings.extend(patterns(config, facts));
+    for (source, facts) in config.sources.iter().zip(&facts.sources) {
+        findings.push(reachable(source, facts));
+        findings.extend(facts.problems.iter().map(|(name, problem)| {
+            warning(
+                &format!("metadata of {name}"),
+                problem.clone(),
+                edit(source, name),
+            )
+        }));
+    }
+    findings
+}
+
+fn ok(what: &str, detail: impl Into<String>) -> Finding {
+    Finding {
+        what: what.to_owned(),
+        verdict: Verdict::Ok,
+        detail: detail.into(),
+        remedy: None,
+    }
+}
+
+fn warning(what: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    let (detail, remedy) = (detail.into(), Some(remedy.into()));
+    Finding {
+        what: what.to_owned(),
+        verdict: Verdict::Warning,
+        detail,
+        remedy,
+    }
+}
+
+fn missing(what: &str, detail: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding {
+        verdict: Verdict::Missing,
+        ..warning(what, detail, remedy)
+    }
+}
+
+fn privileges(capabilities: Option<u64>) -> Finding {
+    let what = "privileges";
+    let Some(have) = capabilities else {
+        return warning(
+            what,
+            "the effective set cannot be read",
+            "mount /proc, then check again",
+        );
+    };
+    let lacking: Vec<String> = CAPABILITIES
+        .iter()
+        .filter(|(bit, _, _)| have >> bit & 1 == 0)
+        .map(|(_, name, purpose)| format!("{name} ({purpose})"))
+        .collect();
+    if lacking.is_empty() {
+        ok(what, "every capability that metad needs")
+    } else {
+        let remedy = "run it as root; in a container or a unit, grant these capabilities";
+        missing(what, format!("without {}", lacking.join(", ")), remedy)
+    }
+}
+
+fn kernel(release: &str) -> Finding {
+    let (major, minor) = KERNEL_OLDEST;
+    match version(release) {
+        Some(version) if version >= KERNEL_OLDEST => ok("kernel", release),
+        Some(_) => missing(
+            "kernel",
+            format!("{release} is too old"),
+            format!("boot Linux {major}.{minor} or later"),
+        ),
+        None => warning(
+            "kernel",
+            format!("cannot read the version from `{release}`"),
+            format!("make sure that it is Linux {major}.{minor} or later"),
+        ),
+    }
+}
+
+fn attach(wanted: Attach, release: &str) -> Finding {
+    let what = "attaching";
+    let tcx = version(release).is_none_or(|version| version >= KERNEL_TCX);
+    match (wanted, tcx) {
+        (Attach::Auto | Attach::Tcx, true) => ok(what, "tcx"),
+        (Attach::Clsact, true | false) => ok(what, "clsact, as configured"),
+        (Attach::Auto, false) => ok(what, "clsact; tcx comes with Linux 6.6"),
+        (Attach::Tcx, false) => missing(
+            what,
+            "tcx is configured, and comes with Linux 6.6",
+            "set `attach = \"auto\"` in [datapath]",
+        ),
+    }
+}
+
+fn programs(facts: &Facts) -> Finding {
+    let what = "bpf";
+    let locked = facts
+        .lockdown
+        .as_deref()
+        .is_some_and(|line| line.contains("[confidentiality]"));
+    match &facts.programs {
+        Some(Ok(true)) => ok(what, "tc programs can be loaded"),
+        Some(Ok(false)) => missing(
+            what,
+            "this kernel knows no tc programs",
+            "use a kernel with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF and CONFIG_NET_SCH_INGRESS",
+        ),
+        Some(Err(why)) if locked => missing(
+            what,
+            format!("the kernel is locked down for confidentiality: {why}"),
+            "boot with lockdown=integrity at most, or without it",
+        ),
+        Some(Err(why)) => missing(
+            what,
+            format!("cannot load a tc program: {why}"),
+            "run as root; in a container, allow the bpf() system call in its seccomp profile",
+        ),
+        None => warning(what, "not tried", "run `metad check` as root"),
+    }
+}
+
+fn bpffs(mounted: bool) -> Finding {
+    if mounted {
+        ok("bpf file system", "on /sys/fs/bpf")
+    } else {
+        missing(
+            "bpf file system",
+            "none on /sys/fs/bpf",
+            "mount -t bpf bpf /sys/fs/bpf",
+        )
+    }
+}
+
+/// Interfaces and a namespace of metad's name must be metad's own.
+fn names(config: &Config, facts: &Facts) -> Finding {
+    let what = "names";
+    let taken: Vec<String> = [config.veth_host(), config.veth_inner()]
+        .into_iter()
+        .filter(|link| {
+            facts
+                .interfaces
+                .iter()
+                .any(|interface| interface.name == *link)
+        })
+        .collect();
+    if facts.serving {
+        return ok(what, format!("a metad called `{}` is serving", config.name));
+    }
+    let mut there: Vec<String> = taken
+        .iter()
+        .map(|link| format!("interface {link}"))
+        .collect();
+    if facts.namespace {
+        there.push(format!("namespace {}", config.name));
+    }
+    if there.is_empty() {
+        return ok(what, format!("`{}` is free", config.name));
+    }
+    let remedy =
+        "if an earlier metad left it, `metad down` removes it; otherwise set another `name`";
+    if facts.namespace {
+        // What a crash leaves behind, most likely.
+        warning(
+            what,
+            format!("{} exists, and no daemon serves", there.join(" and ")),
+            remedy,
+        )
+    } else {
+        missing(
+            what,
+            format!(
+                "{} exists without a namespace `{}`",
+                there.join(" and "),
+                config.name
+            ),
+            remedy,
+        )
+    }
+}
+
+fn patterns(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let judged = config.datapath.interfaces.iter().map(|pattern| {
+        let what = format!("interfaces {pattern}");
+        let found: Vec<&str> = facts
+            .interfaces
+            .iter()
+            .filter(|interface| pattern.matches(&interface.name))
+            .map(|interface| interface.name.as_str())
+            .collect();
+        if found.is_empty() {
+            let remedy =
+                "nothing to do if they appear later; `virsh net-start default` brings up virbr0";
+            warning(&what, "none is there now", remedy)
+        } else {
+            ok(&what, found.join(" "))
+        }
+    });
+    judged.collect()
+}
+
+fn reachable(source: &Source, facts: &SourceFacts) -> Finding {
+    let what = source.to_string();
+    match (&facts.subjects, source) {
+        (Ok(count), Source::Libvirt { .. }) => ok(&what, format!("domains: {count}")),
+        (Ok(count), Source::Directory { .. }) => ok(&what, format!("records: {count}")),
+        (Err(why), Source::Libvirt { uri }) => missing(
+            &what,
+            why.clone(),
+            format!(
+                "`virsh -r -c {uri} list` must work: is libvirtd (or virtqemud) running, and the URI right?"
+            ),
+        ),
+        // An empty directory says the same as none, so nothing fails without it.
+        (Err(why), Source::Directory { path }) => warning(
+            &what,
+            why.clone(),
+            format!("mkdir -p {}, or remove the source", path.display()),
+        ),
+    }
+}
+
+fn edit(source: &Source, name: &str) -> String {
+    match source {
+        Source::Libvirt { .. } => {
+            format!("`virsh edit {name}`; metad goes on with what it last understood")
+        }
+        Source::Directory { path } => format!("edit {} in {}", name, path.display()),
+    }
+}
+
+/// Major and minor of `uname -r`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.split(|char: char| !char.is_ascii_digit());
+    let major = parts.next()?.parse().ok()?;
+    let minor = parts.next()?.parse().ok()?;
+    Some((major, minor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        for (release, expected) in [
+            ("6.18.0", Some((6, 18))),
+            ("5.15.0-91-generic", Some((5, 15))),
+            ("6.1.0-37-cloud-amd64", Some((6, 1))),
+            ("6.6-rc1", Some((6, 6))),
+            ("6", None),
+            ("", None),
+            ("five", None),
+            ("99999999999.1", None),
+        ] {
+            assert_eq!(version(release), expected, "{release}");
+        }
+    }
+}

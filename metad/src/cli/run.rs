@@ -1,0 +1,234 @@
+//! `metad serve`: opens the rooms in order, and closes them in reverse.
+
+mod host;
+mod ready;
+
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use self::host::Daemon;
+use crate::admin::{self, Claim};
+use crate::conductor::{Conductor, Inputs, Outputs, Progress};
+use crate::config::{Config, Source};
+use crate::datapath::{Datapath, Traces, remove};
+use crate::interfaces::watch as interfaces;
+use crate::inventory::{Inventory, Snapshot};
+use crate::listen::{self, Desk};
+use crate::netns::{Namespace, veth};
+use crate::source::Outlet;
+use crate::token::Tokens;
+use crate::{directory, libvirt};
+
+/// How long the daemon waits for its sources before it says that it is ready without them.
+const SOURCES_TIME: Duration = Duration::from_secs(5);
+/// Connections that wait to be accepted; beyond the kernel's own limit (net.core.somaxconn) it has no effect.
+const BACKLOG: i32 = 4_096;
+
+/// Serves until SIGTERM, SIGINT or the administrator ends it, and leaves the host as it found it.
+///
+/// # Errors
+/// When something the daemon cannot do without is missing; what was made until then is removed again.
+pub fn serve(config: Config) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(run(config))
+}
+
+async fn run(config: Config) -> Result<()> {
+    let run_dir = config.run_dir();
+    let mut traces = Traces::NONE;
+    if Claim::was_taken(&run_dir) || config.pins().exists() {
+        // A daemon of this name was killed: what is called by it is ours.
+        traces = Traces::ALL;
+    }
+    let claim = Claim::take(&run_dir)?;
+    clean(&config, traces, "an earlier daemon had left").await;
+    let mut made = Traces::NONE;
+    let served = serve_claimed(&config, &claim, &mut made).await;
+    let clean = clean(&config, made, "removed").await;
+    if clean && !kept_by_systemd(&run_dir) {
+        // What is left there would say that a daemon was killed.
+        if let Err(error) = claim.remove() {
+            tracing::warn!(%error, "the run directory stays behind; `metad down` tries again");
+        }
+    }
+    served
+}
+
+/// Whether systemd removes the run directory when the service stops, and keeps it, with the key of the guests' tokens,
+/// when it only restarts (`RuntimeDirectory=`, systemd.exec(5)).
+fn kept_by_systemd(run_dir: &Path) -> bool {
+    let kept = std::env::var_os("RUNTIME_DIRECTORY").unwrap_or_default();
+    kept.as_bytes()
+        .split(|octet| *octet == b':')
+        .any(|kept| kept == run_dir.as_os_str().as_bytes())
+}
+
+/// Removes traces and says what stays. `true`: nothing does.
+async fn clean(config: &Config, traces: Traces, what: &str) -> bool {
+    let removal = remove(config, traces).await;
+    for removed in removal.removed {
+        tracing::debug!(removed, "{what}");
+    }
+    let clean = removal.leftovers.is_empty();
+    for leftover in removal.leftovers {
+        let error = format!("{:#}", anyhow::Error::from(leftover));
+        tracing::error!(error, "something stays behind; `metad down` tries again");
+    }
+    clean
+}
+
+/// Notes in `made` what it makes, before it makes it: an interface or a namespace of our name that was there before us
+/// is somebody else's, and must outlive a start that failed on it.
+async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Result<()> {
+    let namespace = Namespace::create(config.name.as_str())?;
+    made.namespace = true;
+    let veth = veth::create(&config.veth_host(), &config.veth_inner(), &namespace).await?;
+    made.datapath = true;
+    let mut datapath = Datapath::up(config, veth).context("cannot bring up the datapath")?;
+    let (flows, strangers) = (datapath.flows()?, datapath.strangers()?);
+    let listener = namespace.run(listener)??;
+    let tokens = Tokens::open(&config.token_key())?;
+
+    let (stop, stopped) = watch::channel(false);
+    let (changes_in, changes) = mpsc::channel(1_024);
+    let sources = Sources::start(config, &changes_in)?;
+    drop(changes_in);
+    let outputs = Outputs {
+        snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::default())),
+        swapped: Arc::new(Notify::new()),
+        datapath: Arc::new(Mutex::new(datapath)),
+        progress: watch::Sender::new(Progress::default()),
+    };
+    let inputs = Inputs {
+        changes,
+        happenings: interfaces::watch().await?,
+        strangers,
+        bells: sources.bells.clone(),
+    };
+    let names = config.sources.iter().map(ToString::to_string).collect();
+    let inventory = Inventory::new(config.datapath.identity, names);
+    let conductor = Conductor::new(inventory, inputs, outputs.clone());
+    let mut conducting = tokio::spawn(conductor.run(stopped.clone()));
+    tokio::select! {
+        () = ready::wait(&outputs.progress, config.sources.len(), SOURCES_TIME) => {}
+        ended = &mut conducting => return ended.context("the conductor failed")?,
+    }
+
+    let desk = Desk {
+        keep_alive: config.keep_alive,
+        ..Desk::new(
+            Arc::clone(&outputs.snapshot),
+            Arc::clone(&outputs.swapped),
+            Arc::new(flows),
+            tokens,
+        )
+    };
+    let listening = tokio::spawn(listen::serve(listener, Arc::new(desk), stopped.clone()));
+    let daemon = Daemon::new(config, &outputs, stop.clone());
+    let door = tokio::spawn(admin::serve(claim.listen()?, Arc::new(daemon), stopped));
+    ready::tell(config);
+    let ended = until_end(&stop, conducting, listening).await;
+    sources.stop();
+    if let Err(error) = door.await.context("the admin socket's task failed")? {
+        tracing::warn!(%error, "the admin socket failed");
+    }
+    ended
+}
+
+/// Waits for a signal, for the administrator, or for a room to fail; then ends the others.
+async fn until_end(
+    stop: &watch::Sender<bool>,
+    mut conducting: JoinHandle<Result<()>>,
+    mut listening: JoinHandle<Result<()>>,
+) -> Result<()> {
+    let mut stopped = stop.subscribe();
+    let failed = tokio::select! {
+        signal = ready::signal() => {
+            tracing::info!(signal = signal?, "ending");
+            None
+        }
+        _ = stopped.wait_for(|stop| *stop) => None,
+        ended = &mut conducting => Some(ended.context("the conductor failed")?),
+        ended = &mut listening => Some(ended.context("the listener failed")?),
+    };
+    ready::tell_ending();
+    stop.send_replace(true);
+    if let Some(failed) = failed {
+        return failed;
+    }
+    listening.await.context("the listener failed")??;
+    conducting.await.context("the conductor failed")?
+}
+
+/// Opens the guests' socket; runs inside the namespace.
+fn listener() -> Result<std::net::TcpListener> {
+    use socket2::{Domain, Socket, Type};
+    let address = SocketAddr::from((veth::METADATA, 80));
+    let opened = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking().cloexec(), None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        std::io::Result::Ok(socket.into())
+    };
+    opened().with_context(|| format!("cannot listen on {address} in metad's namespace"))
+}
+
+/// The running sources.
+struct Sources {
+    bells: Vec<Arc<Notify>>,
+    libvirt: Vec<libvirt::Session>,
+    directories: Vec<JoinHandle<()>>,
+}
+
+impl Sources {
+    fn start(config: &Config, changes: &mpsc::Sender<crate::source::Change>) -> Result<Self> {
+        let mut sources = Self {
+            bells: Vec::new(),
+            libvirt: Vec::new(),
+            directories: Vec::new(),
+        };
+        for (index, source) in config.sources.iter().enumerate() {
+            let reread = Arc::new(Notify::new());
+            sources.bells.push(Arc::clone(&reread));
+            let outlet = Outlet {
+                source: index,
+                changes: changes.clone(),
+                reread,
+            };
+            match source {
+                Source::Libvirt { uri } => {
+                    let session = libvirt::start(uri.clone(), outlet)
+                        .with_context(|| format!("cannot start to follow {source}"))?;
+                    sources.libvirt.push(session);
+                }
+                Source::Directory { path } => {
+                    sources
+                        .directories
+                        .push(directory::start(path.clone(), outlet));
+                }
+            }
+        }
+        Ok(sources)
+    }
+
+    fn stop(self) {
+        for session in self.libvirt {
+            session.stop();
+        }
+        for directory in self.directories {
+            directory.abort();
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The slow side's one task: what sources and the kernel tell comes in, and inventory, kernel and listener follow.
+//!
+//! Nobody else writes to the inventory or to the kernel's tables. A request never waits for this task.
+
+mod doorbell;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc, watch};
+
+use self::doorbell::Doorbell;
+use crate::datapath::{Datapath, Strangers};
+use crate::instance::Mac;
+use crate::interfaces::{Happening, Interfaces};
+use crate::inventory::{Inventory, Snapshot};
+use crate::source::{Change, Event, SourceIndex, State};
+
+/// Changes that are taken in before their consequences are drawn: enough for a full reading of a large host.
+const AT_ONCE: usize = 4_096;
+
+/// What the conductor listens to.
+pub struct Inputs {
+    pub changes: mpsc::Receiver<Change>,
+    pub happenings: mpsc::Receiver<Happening>,
+    pub strangers: Strangers,
+    /// Asks each source to read everything again, in the order of the configuration.
+    pub bells: Vec<Arc<Notify>>,
+}
+
+/// What the conductor keeps up to date.
+#[derive(Clone)]
+pub struct Outputs {
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Rung after each swap of `snapshot`.
+    pub swapped: Arc<Notify>,
+    /// Shared with the administrator's door, which only reads.
+    pub datapath: Arc<Mutex<Datapath>>,
+    /// How far the start has come.
+    pub progress: watch::Sender<Progress>,
+}
+
+/// What has been taken in and acted on at least once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The sources that have told everything, or have failed to.
+    pub heard: BTreeSet<SourceIndex>,
+    /// The host's interfaces were listed, and those that guests are on have the program.
+    pub attached: bool,
+}
+
+/// The slow side's state.
+pub struct Conductor {
+    inventory: Inventory,
+    interfaces: Interfaces,
+    inputs: Inputs,
+    outputs: Outputs,
+    progress: Progress,
+    doorbell: Doorbell,
+    started: Instant,
+}
+
+impl Conductor {
+    pub fn new(inventory: Inventory, inputs: Inputs, outputs: Outputs) -> Self {
+        Self {
+            inventory,
+            interfaces: Interfaces::default(),
+            inputs,
+            outputs,
+            progress: Progress::default(),
+            doorbell: Doorbell::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Conducts until `stop` turns true.
+    ///
+    /// # Errors
+    /// When the kernel's events cannot be followed any more.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                Some(change) = self.inputs.changes.recv() => self.take(change),
+                happening = self.inputs.happenings.recv() => {
+                    let happening = happening
+                        .ok_or_else(|| anyhow::anyhow!("the network interfaces cannot be followed any more"))?;
+                    self.notice(happening);
+                }
+                strangers = self.inputs.strangers.next() => {
+                    self.meet(&strangers?);
+                    continue;
+                }
+            }
+            for _ in 0..AT_ONCE {
+                if let Ok(change) = self.inputs.changes.try_recv() {
+                    self.take(change);
+                } else if let Ok(happening) = self.inputs.happenings.try_recv() {
+                    self.notice(happening);
+                } else {
+                    break;
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn take(&mut self, change: Change) {
+        let told_all = match change.event {
+            Event::Synced { .. } | Event::State(State::Away { .. }) => true,
+            Event::Put(_) | Event::Gone { .. } | Event::Failed { .. } => false,
+            Event::State(State::Connected) => false,
+        };
+        if told_all {
+            self.progress.heard.insert(change.source);
+        }
+        self.inventory.apply(change);
+    }
+
+    fn notice(&mut self, happening: Happening) {
+        // The first one is the whole list, and its consequences are drawn before anybody reads this.
+        self.progress.attached = true;
+        self.interfaces.apply(happening);
+    }
+
+    /// Draws the consequences. Forget before learn: a NIC that moved must never belong to two instances, even for one
+    /// frame. Publish before learn: the first frame of a guest must find its seat.
+    fn settle(&mut self) {
+        let resolution = self
+            .inventory
+            .resolve(&self.interfaces, self.started.elapsed());
+        let mut datapath = self
+            .outputs
+            .datapath
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        datapath.forget(&resolution.nics);
+        self.outputs.snapshot.store(Arc::new(resolution.snapshot));
+        self.outputs.swapped.notify_waiters();
+        datapath.learn(&resolution.nics);
+        datapath.follow(&self.interfaces);
+        drop(datapath);
+        self.outputs.progress.send_if_modified(|progress| {
+            let changed = *progress != self.progress;
+            progress.clone_from(&self.progress);
+            changed
+        });
+        for source in resolution.ask_again {
+            self.ring(source);
+        }
+    }
+
+    /// Somebody asks whom nobody knows: the sources may know by now.
+    fn meet(&mut self, strangers: &[(u32, Mac)]) {
+        let now = Instant::now();
+        for (ifindex, mac) in strangers {
+            if !self.doorbell.rings(*ifindex, now) {
+                continue;
+            }
+            let interface = self
+                .interfaces
+                .get(*ifindex)
+                .map_or("?", |interface| interface.name.as_str());
+            tracing::info!(%mac, interface, "unknown sender: asking every source again");
+            for source in 0..self.inputs.bells.len() {
+                self.ring(source);
+            }
+        }
+    }
+
+    fn ring(&self, source: SourceIndex) {
+        if let Some(bell) = self.inputs.bells.get(source) {
+            bell.notify_one();
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The tables of the configuration: what is taken, and how each mistake is told.
+
+use std::path::PathBuf;
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, Fault> {
+    read(text, Path::new("/etc/metad"))
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    assert_eq!(parse(""), Ok(Config::default()));
+    assert_eq!(parse("# nothing\n"), Ok(Config::default()));
+}
+
+#[test]
+fn every_key_is_taken() {
+    let text = r#"
+        name = "lab-1"
+        keep-alive = true
+        [datapath]
+        interfaces = ["virbr+", "br0", "vnet+"]
+        identity = "mac"
+        attach = "clsact"
+        log-drops = true
+        [[source]]
+        kind = "libvirt"
+        uri = "test:///default"
+        [[source]]
+        kind = "directory"
+        path = "records"
+        [[source]]
+        kind = "directory"
+        path = "/srv/records"
+    "#;
+    let expected = Config {
+        name: Name::new("lab-1").unwrap(),
+        keep_alive: true,
+        datapath: Datapath {
+            interfaces: vec![
+                Pattern::Prefix("virbr".to_owned()),
+                Pattern::Exact("br0".to_owned()),
+                Pattern::Prefix("vnet".to_owned()),
+            ],
+            identity: Identity::Mac,
+            attach: Attach::Clsact,
+            log_drops: true,
+        },
+        sources: vec![
+            Source::Libvirt {
+                uri: "test:///default".to_owned(),
+            },
+            Source::Directory {
+                path: PathBuf::from("/etc/metad/records"),
+            },
+            Source::Directory {
+                path: PathBuf::from("/srv/records"),
+            },
+        ],
+    };
+    assert_eq!(parse(text), Ok(expected));
+}
+
+#[test]
+fn choices_are_taken_as_written() {
+    for (text, identity, attach) in [
+        ("", Identity::Port, Attach::Auto),
+        (
+            "identity = \"port\"\nattach = \"auto\"",
+            Identity::Port,
+            Attach::Auto,
+        ),
+        ("identity = \"mac\"", Identity::Mac, Attach::Auto),
+        ("attach = \"tcx\"", Identity::Port, Attach::Tcx),
+        ("attach = \"clsact\"", Identity::Port, Attach::Clsact),
+    ] {
+        let datapath = parse(&format!("[datapath]\n{text}")).unwrap().datapath;
+        assert_eq!(
+            (datapath.identity, datapath.attach),
+            (identity, attach),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_libvirt_source_defaults_to_the_system() {
+    let sources = parse("[[source]]\nkind = \"libvirt\"").unwrap().sources;
+    assert_eq!(
+        sources,
+        [Source::Libvirt {
+            uri: "qemu:///system".to_owned()
+        }]
+    );
+}
+
+#[test]
+fn an_empty_list_of_sources_stays_empty() {
+    assert_eq!(parse("source = []").unwrap().sources, []);
+}
+
+#[test]
+fn mistakes_name_their_place_and_the_cure() {
+    for (case, text, expected) in [
+        (
+            "unknown key at the top",
+            "nmae = \"x\"",
+            "line 1, column 1: unknown key `nmae` in the configuration\nhelp: did you mean `name`?",
+        ),
+        (
+            "underscore for dash",
+            "name = \"x\"\nkeep_alive = true",
+            "line 2, column 1: unknown key `keep_alive` in the configuration\nhelp: did you mean `keep-alive`?",
+        ),
+        (
+            "unknown key in datapath",
+            "[datapath]\n  interface = [\"virbr+\"]",
+            "line 2, column 3: unknown key `interface` in [datapath]\nhelp: did you mean `interfaces`?",
+        ),
+        (
+            "unknown table",
+            "[zebra]\nx = 1",
+            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `datapath`, `source`",
+        ),
+        (
+            "key of another kind of source",
+            "[[source]]\nkind = \"libvirt\"\npath = \"/x\"",
+            "line 3, column 1: unknown key `path` in [[source]]\nhelp: known keys here are `kind`, `uri`",
+        ),
+        (
+            "a key of the wrong level",
+            "identity = \"mac\"",
+            "line 1, column 1: unknown key `identity` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `datapath`, `source`",
+        ),
+        (
+            "a value that is none of the allowed",
+            "[datapath]\nidentity = \"ip\"",
+            "line 2, column 12: `ip` is no identity\nhelp: identity is one of `port`, `mac`",
+        ),
+        (
+            "an attach mode that does not exist",
+            "[datapath]\nattach = \"xdp\"",
+            "line 2, column 10: `xdp` is no attach\nhelp: attach is one of `auto`, `tcx`, `clsact`",
+        ),
+        (
+            "a kind that does not exist",
+            "[[source]]\nkind = \"ldap\"",
+            "line 2, column 8: `ldap` is no kind\nhelp: kind is one of `libvirt`, `directory`",
+        ),
+        (
+            "a source without kind",
+            "[[source]]\nuri = \"qemu:///system\"",
+            "line 1, column 1: [[source]] has no `kind`\nhelp: kind is one of `libvirt`, `directory`",
+        ),
+        (
+            "a directory without path",
+            "\n[[source]]\nkind = \"directory\"",
+            "line 2, column 1: [[source]] of kind `directory` has no `path`",
+        ),
+        (
+            "a source as a plain table",
+            "[source]\nkind = \"libvirt\"",
+            "line 1, column 1: `source` must be written [[source]], once for each source, not a table",
+        ),
+        (
+            "the same source twice",
+            "[[source]]\nkind = \"libvirt\"\n[[source]]\nkind = \"libvirt\"",
+            "line 3, column 1: the source `libvirt qemu:///system` is there twice",
+        ),
+        (
+            "a text for a flag",
+            "keep-alive = \"yes\"",
+            "line 1, column 14: `keep-alive` must be true or false, not a text",
+        ),
+        (
+            "a number for a text",
+            "name = 7",
+            "line 1, column 8: `name` must be a text, not a number",
+        ),
+        (
+            "an empty text",
+            "name = \"\"",
+            "line 1, column 8: `name` is empty",
+        ),
+        (
+            "a bad name",
+            "name = \"Metad\"",
+            "line 1, column 8: name `Metad` has other characters than a-z, 0-9 and `-`",
+        ),
+        (
+            "a text for a list",
+            "[datapath]\ninterfaces = \"virbr+\"",
+            "line 2, column 14: `interfaces` must be a list of patterns such as [\"virbr+\"], not a text",
+        ),
+        (
+            "no interface",
+            "[datapath]\ninterfaces = []",
+            "line 2, column 14: `interfaces` is empty, so no guest would be met\nhelp: leave the key out for [\"virbr+\"], the bridges of libvirt's own networks",
+        ),
+        (
+            "a bad pattern, after wide characters",
+            "[datapath]\ninterfaces = [\"brücke\", \"virbr*\"]",
+            "line 2, column 25: interface pattern `virbr*` is no shell pattern; write the beginning of the name and `+`, as in `virbr+`",
+        ),
+        (
+            "metad's own link",
+            "[datapath]\ninterfaces = [\"meta+\"]",
+            "line 1, column 1: interface pattern `meta+` takes in metad's own link (metad0, metad1)\nhelp: narrow the pattern, or give this metad another `name`",
+        ),
+        (
+            "metad's own link by its name",
+            "name = \"virbr\"",
+            "line 1, column 8: interface pattern `virbr+` takes in metad's own link (virbr0, virbr1)\nhelp: narrow the pattern, or give this metad another `name`",
+        ),
+    ] {
+        assert_eq!(parse(text).unwrap_err().to_string(), expected, "{case}");
+    }
+}
+
+#[test]
+fn broken_toml_is_placed() {
+    for (text, line) in [
+        ("name = ", 1),
+        ("name = \"a\"\n[datapath\n", 2),
+        ("name = \"a\"\n\nname = \"b\"", 3),
+        ("keep-alive = yes", 1),
+        ("\u{feff}\u{0}", 1),
+    ] {
+        let fault = parse(text).unwrap_err();
+        assert_eq!(fault.line, line, "{text:?}: {fault}");
+        assert!(!fault.problem.is_empty(), "{text:?}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC*") {
+        if let Err(fault) = parse(&text) {
+            proptest::prop_assert!(fault.line >= 1 && fault.column >= 1);
+        }
+    }
+
+    #[test]
+    fn no_near_miss_panics(text in "(name|source|datapath|\\[|\\]|=|\"|\n|virbr\\+|kind|true|7| |é){0,24}") {
+        if let Err(fault) = parse(&text) {
+            proptest::prop_assert!(fault.line <= text.matches('\n').count() + 1);
+        }
+    }
+}

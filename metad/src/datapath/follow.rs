@@ -1,0 +1,162 @@
+//! Which interfaces get the program, and what the kernel is told of each.
+
+use std::collections::BTreeMap;
+
+use metad_common::abi::Port;
+
+use crate::admin::Role;
+use crate::config::{Datapath, Identity};
+use crate::interfaces::{Interface, Interfaces};
+
+/// What an interface should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    pub(super) role: Role,
+    pub(super) port: Port,
+}
+
+/// A locally administered address for taps that belong to no bridge.
+const SINGLE_MAC: [u8; 6] = [0x02, 0x6d, 0x65, 0x74, 0x61, 0x64];
+
+/// Lists the interfaces that the configured patterns name, and the ports of those that are bridges.
+pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32, Wanted> {
+    let matched = |interface: &Interface| {
+        config
+            .interfaces
+            .iter()
+            .any(|pattern| pattern.matches(&interface.name))
+    };
+    let mut wanted = BTreeMap::new();
+    for interface in interfaces.iter() {
+        let bridge = interface
+            .controller
+            .and_then(|index| interfaces.get(index))
+            .filter(|controller| controller.is_bridge);
+        let of_matched_bridge = bridge.filter(|bridge| matched(bridge));
+        let (role, answers, identity) = if let Some(bridge) = of_matched_bridge {
+            (
+                Role::Port,
+                bridge.mac,
+                identity(config, interface, Some(bridge)),
+            )
+        } else if !matched(interface) {
+            continue;
+        } else if interface.is_bridge {
+            (Role::Bridge, interface.mac, interface.index)
+        } else {
+            let mac = bridge.and_then(|bridge| bridge.mac);
+            (Role::Single, mac, identity(config, interface, bridge))
+        };
+        let mac = answers.map_or(SINGLE_MAC, |mac| mac.0);
+        let port = Port {
+            identity,
+            mac,
+            zero: [0; 2],
+        };
+        wanted.insert(
+            interface.index,
+            Wanted {
+                name: interface.name.clone(),
+                role,
+                port,
+            },
+        );
+    }
+    wanted
+}
+
+/// The interface that a frame's sender is looked up on.
+fn identity(config: &Datapath, interface: &Interface, bridge: Option<&Interface>) -> u32 {
+    match config.identity {
+        Identity::Port => interface.index,
+        Identity::Mac => bridge.map_or(interface.index, |bridge| bridge.index),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Pattern;
+    use crate::instance::Mac;
+    use crate::interfaces::Happening;
+
+    const BRIDGE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    fn host() -> Interfaces {
+        let interface = |index, name: &str, controller, is_bridge| Interface {
+            index,
+            name: name.to_owned(),
+            controller,
+            is_bridge,
+            mac: is_bridge.then_some(Mac(BRIDGE_MAC)),
+        };
+        let mut host = Interfaces::default();
+        host.apply(Happening::All(vec![
+            interface(1, "lo", None, false),
+            interface(2, "eth0", Some(9), false),
+            interface(3, "virbr0", None, true),
+            interface(4, "vnet0", Some(3), false),
+            interface(5, "mytap", Some(3), false),
+            interface(6, "vnet1", None, false),
+            interface(7, "vnet2", Some(9), false),
+            interface(9, "br-lan", None, true),
+        ]));
+        host
+    }
+
+    fn list(patterns: &[&str], identity: Identity) -> Vec<(u32, Role, u32, bool)> {
+        let interfaces = patterns
+            .iter()
+            .map(|text| Pattern::new(text).unwrap())
+            .collect();
+        let config = Datapath {
+            interfaces,
+            identity,
+            ..Datapath::default()
+        };
+        wanted(&config, &host())
+            .into_iter()
+            .map(|(index, wanted)| {
+                (
+                    index,
+                    wanted.role,
+                    wanted.port.identity,
+                    wanted.port.mac == BRIDGE_MAC,
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn bridges_bring_their_ports_and_nothing_else_is_touched() {
+        use Role::{Bridge, Port, Single};
+        for (case, patterns, identity, expected) in [
+            (
+                "a bridge and its ports, whatever they are called",
+                &["virbr+"][..],
+                Identity::Port,
+                vec![(3, Bridge, 3, true), (4, Port, 4, true), (5, Port, 5, true)],
+            ),
+            (
+                "by MAC, ports are looked up on their bridge",
+                &["virbr+"],
+                Identity::Mac,
+                vec![(3, Bridge, 3, true), (4, Port, 3, true), (5, Port, 3, true)],
+            ),
+            (
+                "single taps, in a bridge that is not ours or in none",
+                &["vnet+"],
+                Identity::Port,
+                vec![
+                    (4, Single, 4, true),
+                    (6, Single, 6, false),
+                    (7, Single, 7, true),
+                ],
+            ),
+            ("nothing matches", &["tap+"], Identity::Port, vec![]),
+        ] {
+            assert_eq!(list(patterns, identity), expected, "{case}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The object's bytes into the kernel.
+
+use std::io;
+
+use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::{ProgramError, SchedClassifier};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya_log::EbpfLogger;
+use metad_common::abi::{Flow, FlowKey, NicKey, NicSlot, Port};
+use metad_common::names;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::attach::AttachError;
+use super::pins::{self, PinError};
+use crate::config::Config;
+use crate::netns::veth::Veth;
+
+/// The kernel object, as metad-ebpf's build left it.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/metad-ebpf.o"));
+
+/// Why the programs cannot be brought up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("cannot load the BPF object into the kernel")]
+    Object(#[source] Box<EbpfError>),
+    #[error("cannot load the BPF program {name}")]
+    Program {
+        name: &'static str,
+        #[source]
+        source: Box<ProgramError>,
+    },
+    #[error("the BPF object has no {kind} called {name}: this metad was built wrong")]
+    Missing {
+        kind: &'static str,
+        name: &'static str,
+    },
+    #[error("cannot use the BPF map {name}")]
+    Map {
+        name: &'static str,
+        #[source]
+        source: aya::maps::MapError,
+    },
+    #[error("cannot watch the ring of unknown senders")]
+    Ring(#[source] io::Error),
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+}
+
+/// The programs and the maps that the daemon holds.
+pub(super) struct Kernel {
+    ebpf: Ebpf,
+    pub(super) nics: HashMap<MapData, NicKey, NicSlot>,
+    pub(super) ports: HashMap<MapData, u32, Port>,
+    pub(super) counters: PerCpuArray<MapData, u64>,
+}
+
+/// A loader that has set what the programs take as constants.
+pub fn object_loader(veth: &VethGlobals) -> EbpfLoader<'_> {
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global(names::VETH_IFINDEX, &veth.ifindex, true)
+        .override_global(names::DAEMON_MAC, &veth.mac, true)
+        .override_global(names::LOG_DROPS, &veth.log_drops, true);
+    loader
+}
+
+/// The globals of the object.
+#[derive(Debug, Clone, Copy)]
+pub struct VethGlobals {
+    pub ifindex: u32,
+    pub mac: [u8; 6],
+    /// Non-zero: log drops.
+    pub log_drops: u32,
+}
+
+impl Kernel {
+    pub(super) fn load(config: &Config, veth: Veth) -> Result<Self, LoadError> {
+        let globals = VethGlobals {
+            ifindex: veth.host,
+            mac: veth.daemon_mac.0,
+            log_drops: u32::from(config.datapath.log_drops),
+        };
+        let object = |error| LoadError::Object(Box::new(error));
+        let mut ebpf = object_loader(&globals).load(OBJECT).map_err(object)?;
+        if config.datapath.log_drops {
+            follow_log(&mut ebpf);
+        }
+        for name in [names::GUEST_INGRESS, names::REPLY] {
+            let failed = |source| LoadError::Program {
+                name,
+                source: Box::new(source),
+            };
+            program(&mut ebpf, name)?.load().map_err(failed)?;
+        }
+        pins::pin_maps(config, &ebpf)?;
+        Ok(Self {
+            nics: take(&mut ebpf, names::NICS)?,
+            ports: take(&mut ebpf, names::PORTS)?,
+            counters: take(&mut ebpf, names::COUNTERS)?,
+            ebpf,
+        })
+    }
+
+    pub(super) fn program(
+        &mut self,
+        name: &'static str,
+    ) -> Result<&mut SchedClassifier, LoadError> {
+        program(&mut self.ebpf, name)
+    }
+
+    pub(super) fn take_flows(&mut self) -> Result<HashMap<MapData, FlowKey, Flow>, LoadError> {
+        take(&mut self.ebpf, names::FLOWS)
+    }
+
+    pub(super) fn take_strangers(&mut self) -> Result<RingBuf<MapData>, LoadError> {
+        take(&mut self.ebpf, names::STRANGERS)
+    }
+}
+
+fn program<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, LoadError> {
+    let missing = || LoadError::Missing {
+        kind: "program",
+        name,
+    };
+    let program = ebpf.program_mut(name).ok_or_else(missing)?;
+    program.try_into().map_err(|source| LoadError::Program {
+        name,
+        source: Box::new(source),
+    })
+}
+
+fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, LoadError>
+where
+    M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf
+        .take_map(name)
+        .ok_or(LoadError::Missing { kind: "map", name })?;
+    M::try_from(map).map_err(|source| LoadError::Map { name, source })
+}
+
+/// Passes the programs' own log lines on. Without them metad works all the same.
+fn follow_log(ebpf: &mut Ebpf) {
+    let logger = match EbpfLogger::init(ebpf) {
+        Ok(logger) => logger,
+        Err(error) => {
+            tracing::warn!(%error, "drops will not be explained: the programs' log cannot be read");
+            return;
+        }
+    };
+    // SAFETY: the logger keeps its descriptor, its ring's, open and the same for as long as it lives.
+    let logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
+    let mut logger = match logger.map_err(io::Error::from) {
+        Ok(logger) => logger,
+        Err(error) => {
+            tracing::warn!(%error, "drops will not be explained: their log cannot be watched");
+            return;
+        }
+    };
+    tokio::spawn(async move {
+        while let Ok(mut ready) = logger.readable_mut().await {
+            ready.get_inner_mut().flush();
+            ready.clear_ready();
+        }
+    });
+}

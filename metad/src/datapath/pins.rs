@@ -1,0 +1,48 @@
+//! What is kept on bpffs, so that it outlives a daemon that ends without cleaning up and `metad down` finds it.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use aya::Ebpf;
+use metad_common::names;
+
+use crate::config::Config;
+
+/// Why something cannot be pinned.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    #[error("cannot create {}", .0.display())]
+    Directory(PathBuf, #[source] io::Error),
+    #[error("cannot pin to {}", .0.display())]
+    Pin(PathBuf, #[source] aya::pin::PinError),
+}
+
+/// The maps that an administrator may want to look at with other tools.
+const PINNED: [&str; 4] = [names::NICS, names::FLOWS, names::PORTS, names::COUNTERS];
+
+pub(super) fn pin_maps(config: &Config, ebpf: &Ebpf) -> Result<(), PinError> {
+    let directory = config.pins();
+    let links = directory.join("links");
+    fs::create_dir_all(&links).map_err(|error| PinError::Directory(links, error))?;
+    for (name, map) in ebpf.maps().filter(|(name, _)| PINNED.contains(name)) {
+        let path = directory.join(name);
+        map.pin(&path).map_err(|error| PinError::Pin(path, error))?;
+    }
+    Ok(())
+}
+
+/// Where the link that holds a program to the interface `ifindex` is pinned.
+pub(super) fn link_path(config: &Config, ifindex: u32) -> PathBuf {
+    config.pins().join("links").join(ifindex.to_string())
+}
+
+/// Marks that the clsact qdisc of the interface `ifindex` is ours to remove; only where tcx is not there.
+pub(super) fn clsact_path(config: &Config, ifindex: u32) -> PathBuf {
+    config.run_dir().join("clsact").join(ifindex.to_string())
+}
+
+/// Content of a mark: the qdisc was added by us.
+pub(super) const CLSACT_OURS: &str = "added\n";
+/// Content of a mark: the qdisc was there before.
+pub(super) const CLSACT_FOUND: &str = "found\n";

@@ -1,0 +1,202 @@
+//! The decision: one request against one instance's answers.
+//!
+//! In: what was asked, by whom, and the time. Out: the reply. No clock, no socket, no lock; every input has an answer.
+
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+
+use super::reply::{Reply, TOKEN_TTL};
+use super::target::{Route, Target};
+use crate::instance::{Endpoint, HttpTokens, Instance};
+use crate::render::{Answer, Answers, Content, Version};
+use crate::token::{BootTime, Refused, Tokens, Ttl};
+
+/// Carries a session token.
+pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// No token of ours is half as long; what is longer is not even looked at. Octets.
+const TOKEN_MAX: usize = 128;
+
+/// One request and everything that its answer depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub method: &'a Method,
+    pub target: &'a Target,
+    pub headers: &'a HeaderMap,
+    pub instance: &'a Instance,
+    pub answers: &'a Answers,
+    /// The source address as the guest wrote it.
+    pub address: Option<Ipv4Addr>,
+    pub asker: Asker<'a>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub enum Asker<'a> {
+    Guest {
+        tokens: &'a Tokens,
+        now: BootTime,
+    },
+    /// The host's administrator in the guest's place: sees what a valid token opens, but is never handed one.
+    Administrator,
+}
+
+/// Decides any request.
+pub fn decide(ask: &Ask<'_>) -> Reply {
+    match ask.target.route() {
+        Route::Token => token(ask),
+        Route::NoCloud(_) => nocloud(ask),
+        Route::Ec2(_) => ec2(ask),
+    }
+}
+
+/// Decides a request to the token path.
+pub(super) fn token(ask: &Ask<'_>) -> Reply {
+    if ask.instance.options.endpoint == Endpoint::Disabled {
+        return disabled();
+    }
+    if ask.method != Method::PUT {
+        return Reply::not_allowed("OPTIONS, PUT");
+    }
+    // A proxy in the guest would hand the token to whoever it serves.
+    if ask.headers.contains_key(FORWARDED_FOR) {
+        let reason = "a token was asked for through a proxy";
+        return Reply::refused(StatusCode::FORBIDDEN, reason);
+    }
+    let Some(ttl) = requested_ttl(ask.headers) else {
+        let reason = "the token's time to live is not 1 to 21600 seconds";
+        return Reply::refused(StatusCode::BAD_REQUEST, reason);
+    };
+    let Asker::Guest { tokens, now } = ask.asker else {
+        let reason = "tokens are handed to the guest alone";
+        return Reply::refused(StatusCode::FORBIDDEN, reason);
+    };
+    match tokens.grant(ask.instance, ttl, now) {
+        Ok(token) => Reply::token(token, ttl, ask.instance.options.hop_limit),
+        Err(_no_randomness) => {
+            let reason = "the system gives no random numbers";
+            Reply::refused(StatusCode::INTERNAL_SERVER_ERROR, reason)
+        }
+    }
+}
+
+/// Decides a request below `/nocloud`, which knows neither tokens nor the EC2 endpoint's switch.
+pub(super) fn nocloud(ask: &Ask<'_>) -> Reply {
+    if !is_read(ask.method) {
+        return Reply::not_allowed("GET, HEAD");
+    }
+    let name = match ask.target.route() {
+        Route::NoCloud(name) if !ask.target.is_dotted() => name,
+        Route::NoCloud(_) | Route::Token | Route::Ec2(_) => return missing(),
+    };
+    answer(ask, ask.answers.nocloud.get(Version::LATEST, name))
+}
+
+/// Decides a request to the EC2 tree.
+pub(super) fn ec2(ask: &Ask<'_>) -> Reply {
+    if ask.instance.options.endpoint == Endpoint::Disabled {
+        return disabled();
+    }
+    let path = match ask.target.route() {
+        Route::Ec2(path) => path,
+        Route::Token | Route::NoCloud(_) => return missing(),
+    };
+    let (version, below) = path.split_once('/').unwrap_or((path, ""));
+    let version = Version::named(version);
+    if !is_read(ask.method) {
+        return if ask.method == Method::PUT && below == "api/token" && version.is_some() {
+            let reason = "tokens are only at /latest/api/token";
+            Reply::refused(StatusCode::FORBIDDEN, reason)
+        } else {
+            Reply::not_allowed("GET, HEAD")
+        };
+    }
+    // Before any 404: clients learn from the 401 that they need a token.
+    let left = match session(ask) {
+        Ok(left) => left,
+        Err(reason) => return Reply::refused(StatusCode::UNAUTHORIZED, reason),
+    };
+    let mut reply = match version {
+        _ if ask.target.is_dotted() => missing(),
+        Some(version) => answer(ask, ask.answers.ec2.get(version, below)),
+        None if path.is_empty() => {
+            let listing = Bytes::from_static(Version::LISTING.as_bytes());
+            Reply::found(Content::Text, listing, ask.answers.made)
+        }
+        None => missing(),
+    };
+    if let Some(left) = left {
+        reply.headers.insert(TOKEN_TTL, left.into());
+    }
+    reply
+}
+
+/// Returns the seconds that the request's token has left, `None` where there need not be one.
+fn session(ask: &Ask<'_>) -> Result<Option<u32>, &'static str> {
+    let Asker::Guest { tokens, now } = ask.asker else {
+        return Ok(None);
+    };
+    let mut values = ask.headers.get_all(TOKEN).iter();
+    match (values.next(), values.next()) {
+        (None, _) => match ask.instance.options.http_tokens {
+            HttpTokens::Optional => Ok(None),
+            HttpTokens::Required => Err("a token is required"),
+        },
+        (Some(_), Some(_)) => Err("there is more than one token"),
+        (Some(value), None) if value.len() > TOKEN_MAX => Err("the token is too long"),
+        (Some(value), None) => {
+            let token = value.as_bytes().trim_ascii();
+            tokens
+                .check(ask.instance, token, now)
+                .map(Some)
+                .map_err(|refused| match refused {
+                    Refused::Malformed => "the token is not one of ours",
+                    Refused::Foreign => "the token was not made here for this instance",
+                    Refused::Expired => "the token has expired",
+                })
+        }
+    }
+}
+
+/// Reads a time to live in whole decimal seconds; the header may only be repeated word for word.
+fn requested_ttl(headers: &HeaderMap) -> Option<Ttl> {
+    let mut values = headers
+        .get_all(TOKEN_TTL)
+        .iter()
+        .map(|value| value.as_bytes().trim_ascii());
+    let first = values.next()?;
+    if first.is_empty() || !first.iter().all(u8::is_ascii_digit) || values.any(|v| v != first) {
+        return None;
+    }
+    let seconds = std::str::from_utf8(first).ok()?.parse().ok()?;
+    Ttl::new(seconds)
+}
+
+fn answer(ask: &Ask<'_>, found: Option<Answer<'_>>) -> Reply {
+    let Some(answer) = found else {
+        return missing();
+    };
+    match answer.body.bytes(ask.address) {
+        Some(body) => Reply::found(answer.content, body, ask.answers.made),
+        None => {
+            let reason = "the address that the request came from is not known";
+            Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason)
+        }
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn disabled() -> Reply {
+    let reason = "the endpoint is disabled for this instance";
+    Reply::refused(StatusCode::FORBIDDEN, reason)
+}
+
+fn missing() -> Reply {
+    Reply::refused(StatusCode::NOT_FOUND, "there is no such path")
+}

@@ -1,0 +1,123 @@
+//! What a guest is answered: status, headers, body, and the reason that only the log sees.
+
+use std::time::SystemTime;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LAST_MODIFIED,
+    RETRY_AFTER, SERVER,
+};
+use http::{HeaderMap, StatusCode};
+
+use crate::identity::Unknown;
+use crate::render::Content;
+use crate::token::Ttl;
+
+/// Carries how long a token lives, asked for and granted, in seconds.
+pub(super) const TOKEN_TTL: HeaderName =
+    HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+
+/// A whole answer, before it is put on a connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// `Some`: no router may carry this reply further than so many hops.
+    pub hop_limit: Option<u8>,
+    /// Why it is no success. Guests are not told.
+    pub reason: Option<&'static str>,
+}
+
+/// The reason of a reply on its way to the request log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reason(pub(super) &'static str);
+
+impl Reply {
+    /// What was asked for.
+    pub(super) fn found(content: Content, body: Bytes, made: SystemTime) -> Self {
+        let (content_type, ranges) = match content {
+            Content::Text => ("text/plain", "none"),
+            Content::Yaml => ("text/yaml; charset=utf-8", "none"),
+            Content::Octets => ("application/octet-stream", "bytes"),
+        };
+        let mut reply = Self::new(StatusCode::OK, content_type, body);
+        let ranges = HeaderValue::from_static(ranges);
+        reply.headers.insert(ACCEPT_RANGES, ranges);
+        reply.header(LAST_MODIFIED, httpdate::fmt_http_date(made));
+        reply
+    }
+
+    /// A token, and how long it was granted for.
+    pub(super) fn token(token: String, ttl: Ttl, hop_limit: u8) -> Self {
+        let mut reply = Self::new(StatusCode::OK, "text/plain", token.into());
+        reply.headers.insert(TOKEN_TTL, ttl.seconds().into());
+        reply.hop_limit = Some(hop_limit);
+        reply
+    }
+
+    /// A one-line page with the status, as EC2's clients find it, and nothing else.
+    pub(super) fn refused(status: StatusCode, reason: &'static str) -> Self {
+        let phrase = status.canonical_reason().unwrap_or_default();
+        let title = format!("{} - {phrase}", status.as_u16());
+        let page = format!(
+            "<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
+        );
+        let mut reply = Self::new(status, "text/html", page.into());
+        reply.reason = Some(reason);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            reply.headers.insert(RETRY_AFTER, 1.into());
+        }
+        reply
+    }
+
+    /// A method that the path does not take.
+    pub(super) fn not_allowed(allow: &'static str) -> Self {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let mut reply = Self::new(status, "text/plain", Bytes::new());
+        reply.headers.insert(ALLOW, HeaderValue::from_static(allow));
+        reply.reason = Some("the path does not take this method");
+        reply
+    }
+
+    fn new(status: StatusCode, content_type: &'static str, body: Bytes) -> Self {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CONTENT_LENGTH, body.len().into());
+        // What old tools look for to tell whether they run on EC2.
+        headers.insert(SERVER, HeaderValue::from_static("EC2ws"));
+        Self {
+            status,
+            headers,
+            body,
+            hop_limit: None,
+            reason: None,
+        }
+    }
+
+    fn header(&mut self, name: HeaderName, value: String) {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            self.headers.insert(name, value);
+        }
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        if let Some(reason) = self.reason {
+            response.extensions_mut().insert(Reason(reason));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Unknown {
+    fn into_response(self) -> Response {
+        Reply::refused(StatusCode::SERVICE_UNAVAILABLE, self.reason()).into_response()
+    }
+}

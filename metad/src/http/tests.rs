@@ -1,0 +1,104 @@
+//! A guest with a token of its own, and the ways to ask as it.
+
+mod admin;
+mod edges;
+mod listed;
+mod routed;
+mod table;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::*;
+use crate::instance::{Endpoint, HttpTokens, Instance};
+use crate::render::{self, sample};
+use crate::token::Ttl;
+
+const CALLER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+const TOKEN: &str = "x-aws-ec2-metadata-token";
+const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
+const NOW: BootTime = BootTime(Duration::from_secs(1000));
+
+struct Guest {
+    instance: Instance,
+    answers: Answers,
+    tokens: Tokens,
+}
+
+impl Guest {
+    fn new() -> Self {
+        Self::of(sample::instance())
+    }
+
+    fn of(instance: Instance) -> Self {
+        Self {
+            answers: render::answers(&instance, 0),
+            instance,
+            tokens: Tokens::with_key(&[7; 32]),
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Instance)) -> Self {
+        let mut instance = sample::instance();
+        change(&mut instance);
+        Self::of(instance)
+    }
+
+    fn required() -> Self {
+        Self::with(|instance| instance.options.http_tokens = HttpTokens::Required)
+    }
+
+    fn disabled() -> Self {
+        Self::with(|instance| instance.options.endpoint = Endpoint::Disabled)
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        self.ask_at(NOW, method, path, headers)
+    }
+
+    fn ask_at(&self, now: BootTime, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let Ok(target) = Target::new(path) else {
+            return malformed();
+        };
+        decide(&Ask {
+            method: &method.parse::<Method>().unwrap(),
+            target: &target,
+            headers: &header_map(headers),
+            instance: &self.instance,
+            answers: &self.answers,
+            address: Some(CALLER),
+            asker: Asker::Guest {
+                tokens: &self.tokens,
+                now,
+            },
+        })
+    }
+
+    fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, &[])
+    }
+
+    fn token(&self, seconds: u32) -> String {
+        let ttl = Ttl::new(seconds).unwrap();
+        self.tokens.grant(&self.instance, ttl, NOW).unwrap()
+    }
+}
+
+fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        map.append(name.parse::<HeaderName>().unwrap(), value);
+    }
+    map
+}
+
+fn text(reply: &Reply) -> &str {
+    std::str::from_utf8(&reply.body).unwrap()
+}
+
+fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
+    reply.headers.get(name).map(|value| value.to_str().unwrap())
+}

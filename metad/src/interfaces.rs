@@ -1,0 +1,132 @@
+//! The host's network interfaces, as rtnetlink tells of them.
+
+pub mod watch;
+
+use std::collections::BTreeMap;
+
+use crate::instance::Mac;
+
+/// One interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    pub index: u32,
+    pub name: String,
+    /// The bridge (or other controller) that it is a port of.
+    pub controller: Option<u32>,
+    pub is_bridge: bool,
+    /// `None` for interfaces without an Ethernet address.
+    pub mac: Option<Mac>,
+}
+
+/// Something that happened to an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// It is new, or something about it has changed.
+    Is(Interface),
+    Gone {
+        index: u32,
+    },
+    /// Events were lost: these are all that there are.
+    All(Vec<Interface>),
+}
+
+/// All interfaces now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interfaces {
+    by_index: BTreeMap<u32, Interface>,
+    by_name: BTreeMap<String, u32>,
+}
+
+impl Interfaces {
+    /// Takes in one happening. `false`: nothing that matters has changed.
+    pub fn apply(&mut self, happening: Happening) -> bool {
+        match happening {
+            Happening::Is(interface) => self.put(interface),
+            Happening::Gone { index } => self.remove(index),
+            Happening::All(all) => {
+                let mut anew = Self::default();
+                for interface in all {
+                    anew.put(interface);
+                }
+                let changed = *self != anew;
+                *self = anew;
+                changed
+            }
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Interface> {
+        self.by_index.values()
+    }
+
+    pub fn get(&self, index: u32) -> Option<&Interface> {
+        self.by_index.get(&index)
+    }
+
+    pub fn named(&self, name: &str) -> Option<&Interface> {
+        self.get(*self.by_name.get(name)?)
+    }
+
+    /// The bridge that the interface called `name` is a port of.
+    pub fn bridge_of(&self, name: &str) -> Option<&Interface> {
+        self.get(self.named(name)?.controller?)
+            .filter(|controller| controller.is_bridge)
+    }
+}
+
+impl Interfaces {
+    fn put(&mut self, interface: Interface) -> bool {
+        if self.get(interface.index) == Some(&interface) {
+            return false;
+        }
+        self.remove(interface.index);
+        self.by_name.insert(interface.name.clone(), interface.index);
+        self.by_index.insert(interface.index, interface);
+        true
+    }
+
+    fn remove(&mut self, index: u32) -> bool {
+        let Some(interface) = self.by_index.remove(&index) else {
+            return false;
+        };
+        // The name may have passed to another interface already.
+        if self.by_name.get(&interface.name) == Some(&index) {
+            self.by_name.remove(&interface.name);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(index: u32, name: &str, controller: Option<u32>) -> Interface {
+        Interface {
+            index,
+            name: name.to_owned(),
+            controller,
+            is_bridge: index == 1,
+            mac: None,
+        }
+    }
+
+    #[test]
+    fn names_and_bridges_follow_what_happens() {
+        let mut all = Interfaces::default();
+        assert!(all.apply(Happening::Is(interface(1, "virbr0", None))));
+        assert!(all.apply(Happening::Is(interface(2, "vnet0", Some(1)))));
+        assert!(
+            !all.apply(Happening::Is(interface(2, "vnet0", Some(1)))),
+            "nothing new"
+        );
+        assert_eq!(all.bridge_of("vnet0").map(|bridge| bridge.index), Some(1));
+        assert!(all.apply(Happening::Is(interface(2, "renamed", Some(1)))));
+        assert_eq!(all.named("vnet0"), None);
+        assert!(all.apply(Happening::Gone { index: 1 }));
+        assert!(!all.apply(Happening::Gone { index: 1 }), "gone already");
+        assert_eq!(all.bridge_of("renamed"), None);
+        assert!(all.apply(Happening::All(vec![interface(5, "vnet0", None)])));
+        assert_eq!(all.iter().count(), 1);
+    }
+}

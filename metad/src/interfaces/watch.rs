@@ -1,0 +1,159 @@
+//! Follows the host's interfaces by rtnetlink: a full list first, then every happening, and a full list again whenever
+//! the kernel had to drop events.
+
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::sys::SocketAddr;
+use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::{Happening, Interface};
+use crate::instance::Mac;
+
+/// Why the host's interfaces cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    #[error("cannot open a netlink socket")]
+    Open(#[source] io::Error),
+    #[error("cannot list the network interfaces")]
+    List(#[source] rtnetlink::Error),
+}
+
+/// How long to wait before a broken netlink connection is made anew.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Starts to follow the interfaces of the calling thread's network namespace. The first happening is the whole list.
+///
+/// # Errors
+/// When the kernel gives no netlink socket or no list.
+pub async fn watch() -> Result<mpsc::Receiver<Happening>, WatchError> {
+    let (sender, receiver) = mpsc::channel(256);
+    let events = open(&sender).await?;
+    tokio::spawn(follow(sender, events));
+    Ok(receiver)
+}
+
+/// Unsolicited messages, as the netlink crate hands them out.
+type Messages =
+    Pin<Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Send>>;
+
+/// A subscription; ends with its drop.
+struct Events {
+    messages: Messages,
+    connection: AbortHandle,
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+async fn follow(sender: mpsc::Sender<Happening>, mut events: Events) {
+    loop {
+        let lost = tokio::select! {
+            lost = relay(&sender, &mut events) => lost,
+            () = sender.closed() => return,
+        };
+        if !lost {
+            return;
+        }
+        tracing::warn!("interface events were lost; listing all interfaces again");
+        loop {
+            match open(&sender).await {
+                Ok(anew) => {
+                    events = anew;
+                    break;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "cannot follow the network interfaces; trying again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+/// Passes happenings on until events are lost (`true`) or nobody listens (`false`).
+async fn relay(sender: &mpsc::Sender<Happening>, events: &mut Events) -> bool {
+    while let Some((message, _)) = events.messages.next().await {
+        let happening = match message.payload {
+            NetlinkPayload::InnerMessage(
+                RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
+            ) if link.header.interface_family == AddressFamily::Bridge => {
+                // What a bridge says of its ports: incomplete, and a port that leaves it sounds like an interface that
+                // is gone. The interface's own message comes as well.
+                continue;
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                Happening::Is(interface(&link))
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => Happening::Gone {
+                index: link.header.index,
+            },
+            NetlinkPayload::Overrun(_) => return true,
+            _ => continue,
+        };
+        if sender.send(happening).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Subscribes first and lists then, so that nothing falls between.
+async fn open(sender: &mpsc::Sender<Happening>) -> Result<Events, WatchError> {
+    let (connection, handle, events) =
+        new_multicast_connection(&[MulticastGroup::Link]).map_err(WatchError::Open)?;
+    let connection = tokio::spawn(connection).abort_handle();
+    let events = Events {
+        messages: Box::pin(events),
+        connection,
+    };
+    let all = list(&handle).await.map_err(WatchError::List)?;
+    // A closed channel shows at the next send.
+    let _ = sender.send(Happening::All(all)).await;
+    Ok(events)
+}
+
+/// Lists all interfaces of the namespace that `handle` speaks to.
+pub async fn list(handle: &Handle) -> Result<Vec<Interface>, rtnetlink::Error> {
+    handle
+        .link()
+        .get()
+        .execute()
+        .map_ok(|link| interface(&link))
+        .try_collect()
+        .await
+}
+
+fn interface(link: &LinkMessage) -> Interface {
+    let mut interface = Interface {
+        index: link.header.index,
+        name: String::new(),
+        controller: None,
+        is_bridge: false,
+        mac: None,
+    };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => interface.name.clone_from(name),
+            LinkAttribute::Controller(index) => interface.controller = Some(*index),
+            LinkAttribute::Address(octets) => {
+                interface.mac = octets.as_slice().try_into().ok().map(Mac);
+            }
+            LinkAttribute::LinkInfo(infos) => {
+                interface.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
+            }
+            _ => {}
+        }
+    }
+    interface
+}

@@ -1,0 +1,121 @@
+//! Lays what sources say of one machine over each other and fills every gap with a default.
+
+use uuid::Uuid;
+
+use crate::instance::{Instance, Options, Placement};
+use crate::record::Record;
+use crate::source::Subject;
+
+/// EC2's form of a type; libvirt knows none.
+const DEFAULT_TYPE: &str = "kvm.guest";
+/// Makes UUIDs for machines that have none, from their names (RFC 9562, version 5).
+const NAMES: Uuid = Uuid::from_bytes(*b"metad:instance:1");
+
+/// Makes an instance of a machine and of the additions to it, the last of which wins.
+pub(super) fn instance(machine: &Subject, additions: &[&Subject]) -> Instance {
+    let mut record = machine.record.clone();
+    for addition in additions {
+        record = addition.record.clone().over(record);
+    }
+    let uuid = machine
+        .uuid
+        .unwrap_or_else(|| Uuid::new_v5(&NAMES, machine.name.as_bytes()));
+    let Record {
+        instance_id,
+        hostname,
+        instance_type,
+        availability_zone,
+        region,
+        public_keys,
+        user_data,
+        vendor_data,
+        network_config,
+        tags,
+        meta_data,
+        http_tokens,
+        hop_limit,
+        endpoint,
+    } = record;
+    let defaults = Options::default();
+    Instance {
+        name: machine.name.clone(),
+        uuid,
+        epoch: machine.epoch,
+        instance_id: instance_id.unwrap_or_else(|| instance_id_of(uuid)),
+        hostname: hostname.unwrap_or_else(|| hostname_of(&machine.name)),
+        instance_type: instance_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
+        placement: Placement {
+            availability_zone,
+            region,
+        },
+        public_keys: public_keys.unwrap_or_default(),
+        user_data,
+        vendor_data,
+        network_config,
+        tags: tags.unwrap_or_default(),
+        meta_data: meta_data.unwrap_or_default(),
+        options: Options {
+            http_tokens: http_tokens.unwrap_or(defaults.http_tokens),
+            hop_limit: hop_limit.unwrap_or(defaults.hop_limit),
+            endpoint: endpoint.unwrap_or(defaults.endpoint),
+        },
+        nics: machine.nics.clone().unwrap_or_default(),
+        disks: machine.disks.clone(),
+    }
+}
+
+/// `i-` and the first 17 hexadecimal digits of the UUID, which EC2 Instance Connect accepts
+/// (`^i-[0-9a-f]{8,32}$`).
+fn instance_id_of(uuid: Uuid) -> String {
+    let digits = uuid.simple().to_string();
+    format!("i-{}", digits.get(..17).unwrap_or(&digits))
+}
+
+/// A domain's name as a host name (RFC 1123): what does not belong there becomes a dash.
+fn hostname_of(name: &str) -> String {
+    let text: String = name
+        .chars()
+        .map(|char| {
+            if char.is_ascii_alphanumeric() || char == '.' {
+                char
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let labels: Vec<&str> = text
+        .split('.')
+        .map(|label| label.get(..63).unwrap_or(label).trim_matches('-'))
+        .filter(|label| !label.is_empty())
+        .collect();
+    if labels.is_empty() {
+        "guest".to_owned()
+    } else {
+        labels.join(".")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domain_names_become_host_names() {
+        for (name, expected) in [
+            ("web1", "web1"),
+            ("Web_1", "Web-1"),
+            ("my guest.example.org", "my-guest.example.org"),
+            ("-x-", "x"),
+            ("..", "guest"),
+            ("größe", "gr--e"),
+        ] {
+            assert_eq!(hostname_of(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn instance_id_is_stable_and_in_aws_form() {
+        let uuid = Uuid::parse_str("ec2a1b2c-3d4e-5f60-7182-93a4b5c6d7e8").unwrap();
+        assert_eq!(instance_id_of(uuid), "i-ec2a1b2c3d4e5f607");
+    }
+}

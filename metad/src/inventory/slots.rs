@@ -1,0 +1,109 @@
+//! Gives out slots and lets them rest: a connection that outlives its NIC must never speak for the next one.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use metad_common::slot;
+
+use super::Slot;
+
+/// How long a slot rests: longer than TCP keeps a dead connection alive under Linux' defaults (two hours of
+/// keep-alive, then eleven minutes of probes; tcp(7)).
+pub(super) const REST: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// The slots that nobody has. Time is any clock that does not go backwards.
+#[derive(Debug)]
+pub(super) struct Slots {
+    next: Slot,
+    last: Slot,
+    resting: VecDeque<(Slot, Duration)>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self::up_to(slot::MAX)
+    }
+}
+
+impl Slots {
+    /// Gives out 1 to `last`.
+    pub(super) fn up_to(last: Slot) -> Self {
+        Self {
+            next: 1,
+            last: last.min(slot::MAX),
+            resting: VecDeque::new(),
+        }
+    }
+
+    /// Takes a slot that nobody had for at least [`REST`]; `None` when there is none.
+    pub(super) fn take(&mut self, now: Duration) -> Option<Slot> {
+        if self.next <= self.last {
+            let slot = self.next;
+            self.next += 1;
+            return Some(slot);
+        }
+        let (_, since) = self.resting.front()?;
+        if now.saturating_sub(*since) < REST {
+            return None;
+        }
+        self.resting.pop_front().map(|(slot, _)| slot)
+    }
+
+    /// Puts a slot to rest.
+    pub(super) fn retire(&mut self, slot: Slot, now: Duration) {
+        self.resting.push_back((slot, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_retired_slot_rests_before_it_is_given_again() {
+        let mut slots = Slots::up_to(2);
+        let start = Duration::from_secs(100);
+        assert_eq!(slots.take(start), Some(1));
+        slots.retire(1, start);
+        assert_eq!(slots.take(start), Some(2), "a fresh one first");
+        assert_eq!(
+            slots.take(start + REST - Duration::from_nanos(1)),
+            None,
+            "still resting"
+        );
+        assert_eq!(slots.take(start + REST), Some(1), "rested");
+        assert_eq!(slots.take(start + REST * 2), None, "all taken");
+    }
+
+    proptest! {
+        /// Whatever is taken and retired when: two owners never have one slot within the rest.
+        #[test]
+        fn no_slot_has_two_owners_within_the_rest(
+            steps in proptest::collection::vec((any::<bool>(), 0..4_u64), 1..200),
+        ) {
+            let mut slots = Slots::up_to(5);
+            let mut now = Duration::ZERO;
+            let mut held = Vec::new();
+            let mut retired = BTreeMap::new();
+            for (take, quarters) in steps {
+                now += REST / 4 * u32::try_from(quarters).unwrap();
+                if take {
+                    let Some(slot) = slots.take(now) else { continue };
+                    prop_assert!(!held.contains(&slot));
+                    if let Some(since) = retired.get(&slot) {
+                        prop_assert!(now - *since >= REST);
+                    }
+                    held.push(slot);
+                } else if !held.is_empty() {
+                    let slot = held.remove(0);
+                    retired.insert(slot, now);
+                    slots.retire(slot, now);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What follows from what sources say and interfaces do.
+
+use super::*;
+use crate::interfaces::{Happening, Interface};
+use crate::record::Record;
+use crate::source::{Event, State, Subject};
+
+const MAC: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
+
+fn nic(interface: Option<&str>) -> Nic {
+    Nic {
+        mac: MAC,
+        interface: interface.map(str::to_owned),
+        bridge: Some("virbr0".to_owned()),
+        network: None,
+        addresses: Vec::new(),
+        subnet: None,
+        mtu: None,
+    }
+}
+
+/// A running domain with one NIC on `vnet0`.
+fn domain(name: &str, reading: u64) -> Subject {
+    Subject {
+        key: format!("key of {name}"),
+        name: name.to_owned(),
+        uuid: None,
+        epoch: 1,
+        running: true,
+        nics: Some(vec![nic(Some("vnet0"))]),
+        disks: Vec::new(),
+        record: Record {
+            hostname: Some("from-libvirt".to_owned()),
+            ..Record::default()
+        },
+        reading,
+        problem: None,
+    }
+}
+
+fn addition(name: &str) -> Subject {
+    let record = Record {
+        instance_type: Some("big".to_owned()),
+        ..Record::default()
+    };
+    Subject {
+        nics: None,
+        key: format!("{name}.yaml"),
+        record,
+        ..domain(name, 1)
+    }
+}
+
+fn inventory(identity: Identity) -> Inventory {
+    Inventory::new(identity, vec!["libvirt".to_owned(), "directory".to_owned()])
+}
+
+fn put(source: SourceIndex, subject: Subject) -> Change {
+    Change {
+        source,
+        event: Event::Put(Box::new(subject)),
+    }
+}
+
+fn interfaces() -> Interfaces {
+    let interface = |index, name: &str, controller| Interface {
+        index,
+        name: name.to_owned(),
+        controller,
+        is_bridge: index == 3,
+        mac: None,
+    };
+    let mut all = Interfaces::default();
+    all.apply(Happening::All(vec![
+        interface(3, "virbr0", None),
+        interface(7, "vnet0", Some(3)),
+    ]));
+    all
+}
+
+fn resolve(inventory: &mut Inventory) -> Resolution {
+    inventory.resolve(&interfaces(), Duration::ZERO)
+}
+
+#[test]
+fn a_running_domain_is_seated_on_its_tap() {
+    for (case, identity, ifindex) in [("by port", Identity::Port, 7), ("by MAC", Identity::Mac, 3)]
+    {
+        let mut inventory = inventory(identity);
+        inventory.apply(put(0, domain("web1", 1)));
+        let resolution = resolve(&mut inventory);
+        let slot = resolution.nics.get(&NicKey::new(ifindex, MAC.0)).copied();
+        let seat = slot.and_then(|slot| resolution.snapshot.seats.get(&slot));
+        assert_eq!(
+            seat.map(|seat| seat.instance.name.as_str()),
+            Some("web1"),
+            "{case}"
+        );
+        assert_eq!(resolution.nics.len(), 1, "{case}");
+    }
+}
+
+#[test]
+fn a_stopped_domain_is_listed_and_has_no_seat() {
+    let mut inventory = inventory(Identity::Port);
+    inventory.apply(put(0, domain("web1", 1)));
+    assert_eq!(resolve(&mut inventory).nics.len(), 1);
+    inventory.apply(put(
+        0,
+        Subject {
+            running: false,
+            ..domain("web1", 2)
+        },
+    ));
+    let resolution = resolve(&mut inventory);
+    assert!(resolution.nics.is_empty() && resolution.snapshot.seats.is_empty());
+    assert!(resolution.snapshot.instances.contains_key("web1"));
+}
+
+#[test]
+fn a_record_without_nics_is_laid_over_the_domain_of_its_name() {
+    for (case, order) in [("domain first", [0, 1]), ("record first", [1, 0])] {
+        let mut inventory = inventory(Identity::Port);
+        let subjects = [put(0, domain("web1", 1)), put(1, addition("web1"))];
+        for index in order {
+            inventory.apply(subjects[index].clone());
+        }
+        let snapshot = resolve(&mut inventory).snapshot;
+        let instance = &snapshot.instances["web1"].instance;
+        assert_eq!(instance.instance_type, "big", "{case}");
+        assert_eq!(instance.hostname, "from-libvirt", "{case}");
+        assert_eq!(snapshot.problems, [], "{case}");
+    }
+}
+
+#[test]
+fn what_goes_leaves_nothing_behind() {
+    for (case, event) in [
+        (
+            "gone",
+            Event::Gone {
+                key: "key of web1".to_owned(),
+            },
+        ),
+        ("not in the full list", Event::Synced { keys: Vec::new() }),
+    ] {
+        let mut inventory = inventory(Identity::Port);
+        inventory.apply(put(0, domain("web1", 1)));
+        inventory.apply(put(1, addition("web1")));
+        inventory.apply(Change { source: 0, event });
+        let resolution = resolve(&mut inventory);
+        assert!(resolution.nics.is_empty(), "{case}");
+        assert!(resolution.snapshot.instances.is_empty(), "{case}");
+        let problems = resolution.snapshot.problems;
+        assert!(
+            problems[0].1.contains("waits for a machine called web1"),
+            "{case}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn a_failed_reading_keeps_the_last_good_one_and_is_shown() {
+    let mut inventory = inventory(Identity::Port);
+    inventory.apply(put(0, domain("web1", 1)));
+    let (key, name) = ("key of web1".to_owned(), "web1".to_owned());
+    let event = Event::Failed {
+        key,
+        name,
+        problem: "line 3: no".to_owned(),
+    };
+    inventory.apply(Change { source: 0, event });
+    let resolution = resolve(&mut inventory);
+    assert_eq!(resolution.nics.len(), 1);
+    assert_eq!(
+        resolution.snapshot.problems,
+        [("web1".to_owned(), "line 3: no".to_owned())]
+    );
+    inventory.apply(put(0, domain("web1", 2)));
+    assert_eq!(resolve(&mut inventory).snapshot.problems, []);
+}
+
+#[test]
+fn a_source_that_is_away_keeps_its_guests_answered() {
+    let mut inventory = inventory(Identity::Port);
+    inventory.apply(put(0, domain("web1", 1)));
+    let event = Event::State(State::Away {
+        why: "connection refused".to_owned(),
+    });
+    inventory.apply(Change { source: 0, event });
+    let resolution = resolve(&mut inventory);
+    assert_eq!(resolution.nics.len(), 1);
+    assert_eq!(
+        resolution.snapshot.sources[0].away.as_deref(),
+        Some("connection refused")
+    );
+}
+
+#[test]
+fn a_tap_that_comes_back_makes_its_source_look_again() {
+    let mut inventory = inventory(Identity::Port);
+    inventory.apply(put(0, domain("web1", 1)));
+    resolve(&mut inventory);
+    let gone = inventory.resolve(&Interfaces::default(), Duration::ZERO);
+    assert!(gone.nics.is_empty() && gone.ask_again.is_empty());
+    let back = resolve(&mut inventory);
+    assert!(back.nics.is_empty(), "not before its source has named it");
+    assert_eq!(back.ask_again, BTreeSet::from([0]));
+    inventory.apply(put(0, domain("web1", 2)));
+    let named = resolve(&mut inventory);
+    assert_eq!(named.nics.len(), 1);
+    assert!(named.ask_again.is_empty());
+}
+
+#[test]
+fn answers_are_rendered_only_when_the_instance_changes() {
+    let mut inventory = inventory(Identity::Port);
+    inventory.apply(put(0, domain("web1", 1)));
+    let answers = |inventory: &mut Inventory| {
+        Arc::clone(&resolve(inventory).snapshot.instances["web1"].answers[0])
+    };
+    let first = answers(&mut inventory);
+    inventory.apply(put(0, domain("web1", 2)));
+    assert!(
+        Arc::ptr_eq(&first, &answers(&mut inventory)),
+        "read again, nothing new"
+    );
+    inventory.apply(put(1, addition("web1")));
+    assert!(!Arc::ptr_eq(&first, &answers(&mut inventory)), "changed");
+}

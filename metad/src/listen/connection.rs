@@ -1,0 +1,181 @@
+//! One connection, from its first octet to a close that loses nothing.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+use tower::ServiceExt;
+
+use super::crowd::Place;
+use super::wire::{Wire, hang_up};
+use super::{Desk, stopped};
+use crate::http::Line;
+use crate::identity::{FlowOrigin, Peer, Unknown};
+use crate::inventory::Slot;
+
+/// The largest request head, in octets.
+const HEAD_MAX: usize = 8 * 1024;
+/// How long a guest may take to send one.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// How long a connection waits for its guest to be known: within the second that EC2's SDKs allow.
+const HOLD_TIME: Duration = Duration::from_millis(900);
+/// How long a connection may last: enough for the largest user-data over a slow wire.
+const LIFE_TIME: Duration = Duration::from_secs(120);
+/// How long, and how much, a guest may go on sending once it has its answer.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const LINGER_MAX: usize = 1024 * 1024;
+
+/// How long after the stop a connection may still bring its request: it was accepted, so nobody else will answer it.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// Said to what is so far from HTTP/1 that the machinery has no answer to it.
+const NOT_HTTP: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// A connection that was accepted and not yet read from.
+pub(super) struct Connection {
+    pub(super) stream: Arc<TcpStream>,
+    pub(super) remote: SocketAddr,
+    pub(super) slot: Option<Slot>,
+    pub(super) place: Place,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn attend(
+    connection: Connection,
+    desk: Arc<Desk>,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
+    let stream = &connection.stream;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "connection lost before it was served");
+        return;
+    }
+    let deadline = Instant::now() + HOLD_TIME;
+    let turn = connection.place.turn(deadline).await;
+    let peer = match turn {
+        Some(_) => identify(&connection, &desk, deadline).await,
+        None => Peer::unknown(Unknown::Crowded),
+    };
+    converse(stream, peer, &desk, router, stop).await;
+    // The next in line need not wait for this guest to hang up.
+    drop(turn);
+    linger(stream).await;
+}
+
+/// Ties the connection to the seat of its slot, waiting for one until `deadline`.
+async fn identify(connection: &Connection, desk: &Desk, deadline: Instant) -> Peer {
+    let Some(slot) = connection.slot else {
+        return Peer::unknown(Unknown::NoSeat);
+    };
+    let origin = origin(connection, desk);
+    loop {
+        let mut swapped = pin!(desk.swapped.notified());
+        // Listen before looking, or a swap in between goes unheard.
+        swapped.as_mut().enable();
+        if let Some(seat) = desk.snapshot.load().seats.get(&slot) {
+            return Peer::seated(seat, origin);
+        }
+        if timeout_at(deadline, swapped).await.is_err() {
+            return Peer::unknown(Unknown::NoSeat);
+        }
+    }
+}
+
+fn origin(connection: &Connection, desk: &Desk) -> Option<FlowOrigin> {
+    let IpAddr::V4(address) = connection.remote.ip() else {
+        return None;
+    };
+    let local = connection.stream.local_addr().ok()?;
+    desk.flows
+        .origin(address, connection.remote.port(), local.port())
+}
+
+/// Answers requests until either side has had enough.
+async fn converse(
+    stream: &Arc<TcpStream>,
+    peer: Peer,
+    desk: &Desk,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
+    let line: Arc<dyn Line> = Arc::<TcpStream>::clone(stream);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(Arc::clone(&line));
+        router.clone().oneshot(request)
+    });
+    let wire = Wire::new(Arc::clone(stream));
+    let mut served = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_header_size(HEAD_MAX)
+            .max_buf_size(2 * HEAD_MAX)
+            .half_close(true)
+            .keep_alive(desk.keep_alive)
+            .title_case_headers(true)
+            .serve_connection(wire.clone(), service)
+    );
+    let whole = async {
+        tokio::select! {
+            ended = served.as_mut() => ended,
+            () = last_call(stop) => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        }
+    };
+    match timeout(LIFE_TIME, whole).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            if error.is_parse() && !wire.has_written() {
+                // What cannot be sent at once is not worth waiting for.
+                let _sent = stream.try_write(NOT_HTTP);
+            }
+            tracing::debug!(%error, slot = peer.seat.ok().map(|seat| seat.0), "connection ended early");
+        }
+        Err(_elapsed) => tracing::debug!("connection cut off: it lasted too long"),
+    }
+}
+
+/// Resolves when a connection that has not asked yet is not to be waited for any longer.
+async fn last_call(stop: watch::Receiver<bool>) {
+    stopped(stop).await;
+    tokio::time::sleep(LAST_CALL).await;
+}
+
+/// Hangs up and reads on for a while: closing a socket with unread octets resets the connection, and a client that is
+/// still sending would lose the answer that is already on its way.
+async fn linger(stream: &TcpStream) {
+    if hang_up(stream).is_err() {
+        return;
+    }
+    let rest = async {
+        let mut left = LINGER_MAX;
+        let mut chunk = [0; 4096];
+        while left > 0 && stream.readable().await.is_ok() {
+            match stream.try_read(&mut chunk) {
+                Ok(0) => return,
+                Ok(length) => left = left.saturating_sub(length),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_lost) => return,
+            }
+        }
+    };
+    // However it ends, the socket is closed next.
+    let _ended = timeout(LINGER_TIME, rest).await;
+}

@@ -1,0 +1,200 @@
+//! Instances for tests: one with everything, and generated ones.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::instance::{Cidr, Disk, DiskKind, Instance, Mac, Nic, Options, Placement, PublicKey};
+
+/// An instance with two NICs, the first of which has no known address.
+pub(crate) fn instance() -> Instance {
+    Instance {
+        name: "web1".into(),
+        uuid: Uuid::from_u128(0xec2f_2f1c_0000_4000_8000_0000_0000_0001),
+        epoch: 3,
+        instance_id: "i-0123456789abcdef0".into(),
+        hostname: "web1.internal".into(),
+        instance_type: "c3.large".into(),
+        placement: Placement {
+            availability_zone: Some("rack-7".into()),
+            region: Some("north".into()),
+        },
+        public_keys: vec![
+            key("admin", "ssh-ed25519 AAAA me@host"),
+            key("admin", "ssh-rsa B\n"),
+        ],
+        user_data: Some("#cloud-config\n".into()),
+        vendor_data: None,
+        network_config: None,
+        tags: BTreeMap::from([
+            ("role".into(), "web".into()),
+            ("bad key".into(), "x".into()),
+        ]),
+        meta_data: Map::new(),
+        options: Options::default(),
+        nics: vec![nic(1, None), nic(2, Some("10.0.0.5"))],
+        disks: vec![
+            disk("sda", DiskKind::Cdrom),
+            disk("vda", DiskKind::Disk),
+            disk("vdb", DiskKind::Disk),
+        ],
+    }
+}
+
+/// Any instance that a source could make up, and more.
+pub(crate) fn any_instance() -> impl Strategy<Value = Instance> {
+    let names = (
+        any::<u128>(),
+        any::<String>(),
+        any::<String>(),
+        any::<String>(),
+    );
+    let texts = (
+        vec(
+            (
+                any::<String>(),
+                btree_map("openssh-key|.{0,6}", any::<String>(), 0..3),
+            ),
+            0..4,
+        ),
+        option::of(vec(any::<u8>(), 0..40)),
+        btree_map(".{0,8}|[a-z0-9=]{0,4}", any::<String>(), 0..5),
+        btree_map(word(), any_json(), 0..6),
+    );
+    let devices = (
+        vec(
+            (
+                any::<[u8; 6]>(),
+                vec((any::<IpAddr>(), any::<u8>()), 0..3),
+                option::of("[a-z]{0,4}"),
+            ),
+            0..4,
+        ),
+        vec("[vs]d[a-d]|.{0,3}", 0..4),
+    );
+    let build = |(names, texts, devices)| build(names, texts, devices);
+    (names, texts, devices).prop_map(build)
+}
+
+type Names = (u128, String, String, String);
+type Texts = (
+    Vec<(String, BTreeMap<String, String>)>,
+    Option<Vec<u8>>,
+    BTreeMap<String, String>,
+    BTreeMap<String, Value>,
+);
+type Devices = (
+    Vec<([u8; 6], Vec<(IpAddr, u8)>, Option<String>)>,
+    Vec<String>,
+);
+
+fn build(names: Names, texts: Texts, devices: Devices) -> Instance {
+    let (uuid, instance_id, hostname, instance_type) = names;
+    let (keys, user_data, tags, meta_data) = texts;
+    let (nics, disks) = devices;
+    Instance {
+        uuid: Uuid::from_u128(uuid),
+        instance_id,
+        hostname,
+        instance_type,
+        placement: Placement {
+            availability_zone: tags.keys().next().cloned(),
+            region: tags.keys().nth(1).cloned(),
+        },
+        public_keys: keys
+            .into_iter()
+            .map(|(name, formats)| PublicKey { name, formats })
+            .collect(),
+        user_data: user_data.map(Into::into),
+        tags,
+        meta_data: meta_data.into_iter().collect(),
+        nics: nics
+            .into_iter()
+            .map(|(mac, addresses, network)| Nic {
+                mac: Mac(mac),
+                addresses: addresses
+                    .into_iter()
+                    .map(|(address, prefix)| Cidr { address, prefix })
+                    .collect(),
+                network,
+                ..nic(0, None)
+            })
+            .collect(),
+        disks: disks
+            .iter()
+            .map(|target| disk(target, DiskKind::Disk))
+            .collect(),
+        ..instance()
+    }
+}
+
+/// A name that the tree already has, or any.
+fn word() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("placement".to_owned()),
+        Just("public-keys".to_owned()),
+        Just("network".to_owned()),
+        Just("instance-id".to_owned()),
+        Just("tags".to_owned()),
+        Just("local-ipv4".to_owned()),
+        Just("0".to_owned()),
+        Just("openssh-key".to_owned()),
+        Just("name".to_owned()),
+        "[a-z/=. %]{0,4}",
+        any::<String>(),
+    ]
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        Just(json!([{"openssh-key": "ssh-rsa A", "name": "x"}])),
+    ];
+    scalar.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            btree_map(word(), inner, 0..4)
+                .prop_map(|map| map.into_iter().collect::<Map<_, _>>().into()),
+        ]
+    })
+}
+
+fn key(name: &str, text: &str) -> PublicKey {
+    PublicKey {
+        name: name.into(),
+        formats: BTreeMap::from([("openssh-key".into(), text.into())]),
+    }
+}
+
+fn nic(last: u8, address: Option<&str>) -> Nic {
+    Nic {
+        mac: Mac([0x52, 0x54, 0, 0, 0, last]),
+        interface: Some(format!("vnet{last}")),
+        bridge: Some("virbr0".into()),
+        network: Some("default".into()),
+        addresses: address
+            .map(|address| Cidr {
+                address: address.parse().unwrap(),
+                prefix: 24,
+            })
+            .into_iter()
+            .collect(),
+        subnet: None,
+        mtu: None,
+    }
+}
+
+fn disk(target: &str, kind: DiskKind) -> Disk {
+    Disk {
+        target: target.into(),
+        kind,
+    }
+}

@@ -1,0 +1,308 @@
+//! A tree of answers: first as directories that can be changed, then as a table that is only read.
+//!
+//! A listing is made from the very entries that the table gets, so that no name is listed which does not answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::{Body, Version};
+
+/// The format that every client asks of a public key.
+const KEY: &str = "openssh-key";
+
+/// What kind of text or octets a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    Text,
+    Yaml,
+    /// User-data: what its owner gave, octet for octet.
+    Octets,
+}
+
+/// One path's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer<'a> {
+    pub content: Content,
+    pub body: &'a Body,
+}
+
+/// Every path of one dialect and what it answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    nodes: BTreeMap<String, Node>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Node {
+    content: Content,
+    /// Oldest first: each holds from its version to the next one's.
+    bodies: Vec<(Version, Body)>,
+}
+
+impl Tree {
+    /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
+    pub fn get(&self, version: Version, path: &str) -> Option<Answer<'_>> {
+        let node = self.nodes.get(path)?;
+        let (_, body) = node
+            .bodies
+            .iter()
+            .rev()
+            .find(|(since, _)| *since <= version)?;
+        Some(Answer {
+            content: node.content,
+            body,
+        })
+    }
+}
+
+impl From<Directory> for Tree {
+    fn from(root: Directory) -> Self {
+        let mut nodes = BTreeMap::new();
+        freeze(&mut nodes, "", root, Version::OLDEST);
+        Self { nodes }
+    }
+}
+
+fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, oldest: Version) {
+    let bodies = listings(&directory, oldest);
+    for (name, entry) in directory.entries {
+        let path = if path.is_empty() {
+            name
+        } else {
+            format!("{path}/{name}")
+        };
+        let since = entry.since.max(oldest);
+        match entry.node {
+            Branch::Leaf { content, body } => {
+                let bodies = vec![(since, body)];
+                nodes.insert(path, Node { content, bodies });
+            }
+            Branch::Directory(below) if below.first().is_some() => {
+                freeze(nodes, &path, below, since);
+            }
+            Branch::Directory(_empty) => {}
+        }
+    }
+    let content = Content::Text;
+    nodes.insert(path.to_owned(), Node { content, bodies });
+}
+
+/// One listing for each version at which something appears.
+fn listings(directory: &Directory, oldest: Version) -> Vec<(Version, Body)> {
+    let mut names: Vec<(Version, u32, &String, String)> = directory
+        .entries
+        .iter()
+        .filter_map(|(name, entry)| {
+            let since = entry.first()?.max(oldest);
+            let shown = match (&entry.shown, &entry.node) {
+                (Shown::AsKey(key), Branch::Directory(below)) if below.body(KEY).is_some() => {
+                    format!("{name}={key}")
+                }
+                (Shown::Plainly | Shown::AsKey(_), Branch::Directory(_)) => format!("{name}/"),
+                (Shown::Bare | Shown::Plainly | Shown::AsKey(_), _) => name.clone(),
+            };
+            // `10` comes after `2`.
+            Some((since, name.parse().unwrap_or(u32::MAX), name, shown))
+        })
+        .collect();
+    names.sort_by(|a, b| (a.1, a.2).cmp(&(b.1, b.2)));
+    let mut versions: BTreeSet<Version> = names.iter().map(|name| name.0).collect();
+    if versions.is_empty() {
+        versions.insert(oldest);
+    }
+    versions
+        .into_iter()
+        .map(|version| {
+            let shown: Vec<&str> = names
+                .iter()
+                .filter(|name| name.0 <= version)
+                .map(|name| name.3.as_str())
+                .collect();
+            (version, Body::Bytes(shown.join("\n").into()))
+        })
+        .collect()
+}
+
+/// A directory in the making.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Directory {
+    entries: BTreeMap<String, Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    since: Version,
+    shown: Shown,
+    node: Branch,
+}
+
+/// How a name stands in its parent's listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Shown {
+    /// As it is, a directory with a slash behind it.
+    Plainly,
+    /// As it is, directory or not.
+    Bare,
+    /// As `INDEX=NAME`, but only with an OpenSSH key below: clients ask for that without looking.
+    AsKey(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Branch {
+    Leaf { content: Content, body: Body },
+    Directory(Directory),
+}
+
+impl Entry {
+    /// The first version that sees it; `None` where there is nothing to see.
+    fn first(&self) -> Option<Version> {
+        match &self.node {
+            Branch::Leaf { .. } => Some(self.since),
+            Branch::Directory(below) => Some(below.first()?.max(self.since)),
+        }
+    }
+}
+
+impl Directory {
+    /// Puts a text leaf, whatever stood there before.
+    pub fn text(&mut self, name: impl Into<String>, value: impl Into<Bytes>) {
+        self.leaf(name, Content::Text, Body::Bytes(value.into()));
+    }
+
+    /// Puts a leaf, whatever stood there before.
+    pub fn leaf(&mut self, name: impl Into<String>, content: Content, body: Body) {
+        let node = Branch::Leaf { content, body };
+        self.put(name.into(), Version::OLDEST, Shown::Plainly, node);
+    }
+
+    /// Puts a directory, whatever stood there before. An empty one is neither listed nor answered.
+    pub fn directory(&mut self, name: impl Into<String>, below: Self) {
+        self.directory_since(name, Version::OLDEST, below);
+    }
+
+    /// Puts a directory that versions before `since` do not see.
+    pub fn directory_since(&mut self, name: impl Into<String>, since: Version, below: Self) {
+        let node = Branch::Directory(below);
+        self.put(name.into(), since, Shown::Plainly, node);
+    }
+
+    /// Puts a directory that its parent lists without a slash, as EC2 does right below a version.
+    pub fn directory_bare(&mut self, name: impl Into<String>, below: Self) {
+        let node = Branch::Directory(below);
+        self.put(name.into(), Version::OLDEST, Shown::Bare, node);
+    }
+
+    /// Puts the directory of a public key, which its parent lists as `INDEX=NAME`.
+    pub fn public_key(&mut self, index: usize, name: String, formats: Self) {
+        let node = Branch::Directory(formats);
+        self.put(index.to_string(), Version::OLDEST, Shown::AsKey(name), node);
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.entries.remove(name);
+    }
+
+    /// Returns the directory of that name, if it is one.
+    pub fn below_mut(&mut self, name: &str) -> Option<&mut Self> {
+        match &mut self.entries.get_mut(name)?.node {
+            Branch::Directory(below) => Some(below),
+            Branch::Leaf { .. } => None,
+        }
+    }
+
+    /// Returns the body of the leaf at `path`.
+    pub fn body(&self, path: &str) -> Option<&Body> {
+        let (name, rest) = match path.split_once('/') {
+            Some((name, rest)) => (name, Some(rest)),
+            None => (path, None),
+        };
+        match (&self.entries.get(name)?.node, rest) {
+            (Branch::Leaf { body, .. }, None) => Some(body),
+            (Branch::Directory(below), Some(rest)) => below.body(rest),
+            (Branch::Leaf { .. }, Some(_)) | (Branch::Directory(_), None) => None,
+        }
+    }
+
+    /// Returns the text of the leaf at `path`, if it is text that is known beforehand.
+    pub fn read(&self, path: &str) -> Option<&str> {
+        match self.body(path)? {
+            Body::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
+            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } => None,
+        }
+    }
+
+    fn put(&mut self, name: String, since: Version, shown: Shown, node: Branch) {
+        self.entries.insert(name, Entry { since, shown, node });
+    }
+
+    fn first(&self) -> Option<Version> {
+        self.entries.values().filter_map(Entry::first).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(tree: &Tree, version: Version, path: &str) -> Option<String> {
+        let body = tree.get(version, path)?.body.bytes(None).unwrap();
+        Some(String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn listing_shows_what_a_version_sees() {
+        let mut tags = Directory::default();
+        tags.text("role", "web");
+        let mut root = Directory::default();
+        root.text("b", "1");
+        root.directory_since("tags", Version::TAGS, tags);
+        root.directory("empty", Directory::default());
+        let tree = Tree::from(root);
+        for (version, path, expected) in [
+            (Version::OLDEST, "", Some("b")),
+            (Version::LATEST, "", Some("b\ntags/")),
+            (Version::OLDEST, "tags", None),
+            (Version::OLDEST, "tags/role", None),
+            (Version::TAGS, "tags", Some("role")),
+            (Version::TAGS, "tags/role", Some("web")),
+            (Version::LATEST, "empty", None),
+            (Version::LATEST, "b", Some("1")),
+            (Version::LATEST, "b/", None),
+        ] {
+            let found = read(&tree, version, path);
+            assert_eq!(found.as_deref(), expected, "{version:?} {path}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_listed_in_their_order() {
+        let mut root = Directory::default();
+        for name in ["10", "9", "2", "x"] {
+            root.text(name, "");
+        }
+        assert_eq!(
+            read(&Tree::from(root), Version::LATEST, "").as_deref(),
+            Some("2\n9\n10\nx")
+        );
+    }
+
+    #[test]
+    fn bodies_are_found_by_path() {
+        let mut below = Directory::default();
+        below.text("zone", "rack-7");
+        below.leaf("ip", Content::Text, Body::CallerIpv4);
+        let mut root = Directory::default();
+        root.directory("placement", below);
+        for (path, expected) in [
+            ("placement/zone", Some("rack-7")),
+            ("placement/ip", None),
+            ("placement", None),
+            ("placement/zone/x", None),
+            ("nowhere", None),
+        ] {
+            assert_eq!(root.read(path), expected, "{path}");
+        }
+        assert_eq!(root.body("placement/ip"), Some(&Body::CallerIpv4));
+    }
+}

@@ -1,0 +1,57 @@
+//! The API versions that EC2 has had, as they stand at `/`.
+
+/// Every version, oldest first, as a real host lists them.
+pub(super) const LISTING: &str = "1.0\n2007-01-19\n2007-03-01\n2007-08-29\n2007-10-10\n2007-12-15\n2008-02-01\n2008-09-01\n\
+    2009-04-04\n2011-01-01\n2011-05-01\n2012-01-12\n2014-02-25\n2014-11-05\n2015-10-20\n2016-04-19\n2016-06-30\n\
+    2016-09-02\n2018-03-28\n2018-08-17\n2018-09-24\n2019-10-01\n2020-08-24\n2020-10-27\n2021-01-03\n2021-03-23\n\
+    2021-07-15\n2022-07-09\n2022-09-24\n2024-04-11\nlatest";
+
+/// A version by its place in the list; a later one is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(usize);
+
+impl Version {
+    pub const OLDEST: Self = Self(0);
+    /// 2021-03-23, the first that knows `tags/`. EC2 hides them from older clients.
+    pub const TAGS: Self = Self(25);
+    pub const LATEST: Self = Self(30);
+
+    /// The body of `/`.
+    pub const LISTING: &'static str = LISTING;
+
+    /// Returns the version that is called exactly `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        LISTING
+            .split('\n')
+            .position(|version| version == name)
+            .map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_the_list_are_what_the_constants_say() {
+        for (name, expected) in [
+            ("1.0", Some(Version::OLDEST)),
+            ("2021-03-23", Some(Version::TAGS)),
+            ("latest", Some(Version::LATEST)),
+            ("2030-01-01", None),
+            ("LATEST", None),
+            ("", None),
+            ("1.0\n2007-01-19", None),
+        ] {
+            assert_eq!(Version::named(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn list_is_sorted_and_ends_with_latest() {
+        let versions: Vec<&str> = LISTING.split('\n').collect();
+        assert_eq!(versions.len(), 31);
+        assert!(versions.is_sorted());
+        assert_eq!(versions.last(), Some(&"latest"));
+    }
+}

@@ -1,0 +1,7 @@
+//! Floor 2: the programs in the kernel, one frame at a time, with the octets that must come out.
+
+mod loaded;
+mod replies;
+mod requests;
+
+pub(crate) use loaded::{Loaded, Outcome, PASS, REDIRECT, SHOT, SLOT_ADDRESS};

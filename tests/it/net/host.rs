@@ -1,0 +1,174 @@
+//! The host's own 169.254.169.254 stays the host's: a host may itself be a guest of a cloud.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use metad_tests::frames::{METADATA, concerns};
+use metad_tests::lab::{Lab, Namespace, Plug, Request, Settings, Wire};
+use metad_tests::needs;
+
+use super::{GATEWAY, gets_its_own, guest, host_with_bridge};
+
+/// Somebody else's metadata service.
+struct Other {
+    asked: Arc<AtomicUsize>,
+}
+
+impl Other {
+    /// Listens on 169.254.169.254:80 of a namespace until the process ends, and says `other` to everybody.
+    fn start(space: &Namespace) -> Result<Self> {
+        let listener = space.within(|| TcpListener::bind((METADATA, 80)))?;
+        let listener = listener.context("cannot listen as the other service")?;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::Relaxed);
+                answer(stream);
+            }
+        });
+        Ok(Self { asked })
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut room = [0; 1024];
+    if stream.read(&mut room).is_ok_and(|length| length > 0) {
+        let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother");
+    }
+}
+
+fn host_gets_the_other(lab: &Lab) -> Result<()> {
+    let stream = lab.host().connect(METADATA, 80, Duration::from_secs(5))??;
+    let reply = Request::get("/latest/meta-data/").send(stream)?;
+    ensure!(
+        reply.text() == "other",
+        "the host was told {:?}",
+        reply.text()
+    );
+    Ok(())
+}
+
+/// A cloud around the host: a namespace behind the host's uplink that owns 169.254.169.254.
+fn cloud(lab: &Lab) -> Result<Namespace> {
+    let cloud = Namespace::new(&format!("{}-cloud", lab.host().name()))?;
+    let name = cloud.name();
+    lab.host().ip(&format!(
+        "link add up0 type veth peer name down0 netns {name}"
+    ))?;
+    cloud.ip("address add 169.254.169.254/16 dev down0")?;
+    cloud.ip("link set down0 up")?;
+    lab.host().ip("address add 169.254.1.1/16 dev up0")?;
+    lab.host().ip("link set up0 up")?;
+    Ok(cloud)
+}
+
+#[test]
+fn the_hosts_own_metadata_address_still_answers_the_host() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let cloud = cloud(&lab)?;
+    let other = Other::start(&cloud)?;
+    let alice = guest(&lab, "alice", 5)?;
+    host_gets_the_other(&lab).context("before metad")?;
+    let mut daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    for _ in 0..5 {
+        gets_its_own(&alice)?;
+        host_gets_the_other(&lab).context("while metad runs")?;
+    }
+    daemon.stop()?;
+    host_gets_the_other(&lab).context("after metad")?;
+    assert_eq!(other.asked(), 7, "only the host asked the other service");
+    Ok(())
+}
+
+#[test]
+fn a_server_on_the_host_itself_keeps_the_address() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    lab.host().ip("address add 169.254.169.254/32 dev lo")?;
+    let other = Other::start(lab.host())?;
+    let alice = guest(&lab, "alice", 5)?;
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    for _ in 0..5 {
+        gets_its_own(&alice)?;
+        host_gets_the_other(&lab)?;
+    }
+    assert_eq!(other.asked(), 5, "only the host asked the other service");
+    Ok(())
+}
+
+#[test]
+fn what_nobody_answers_reaches_neither_host_nor_lan() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    // The LAN is a port of the guests' bridge, and the host routes: both would carry it away.
+    lab.host()
+        .within(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1"))??;
+    let cloud = cloud(&lab)?;
+    let other = Other::start(&cloud)?;
+    let lan = lab.guest("lan", Plug::Bridge("br0"), Some("169.254.169.254/32"))?;
+    lan.ip(&format!("route add default via {GATEWAY} dev eth0 onlink"))?;
+    let neighbour = Other::start(lan.space())?;
+    let (wire, uplink) = (lan.wire()?, Wire::open(&cloud, "down0")?);
+    let alice = guest(&lab, "alice", 5)?;
+    let stranger = lab.guest("stranger", Plug::Bridge("br0"), Some("10.77.0.9/24"))?;
+    stranger.ip(&format!("route add default via {GATEWAY}"))?;
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    let before = daemon.counters()?.dropped("unknown-sender");
+    let mut attempts = 0;
+    for route in ["default via 10.77.0.1", "169.254.169.254/32 dev eth0"] {
+        stranger.ip(&format!("route replace {route}"))?;
+        for port in [80, 81] {
+            attempts += 1;
+            let refused = stranger.try_connect(port, Duration::from_millis(1200))?;
+            assert!(refused.is_err(), "port {port} by {route}");
+        }
+    }
+    gets_its_own(&alice)?;
+    for (place, wire) in [("the LAN", &wire), ("the uplink", &uplink)] {
+        let leaked = wire.drain()?;
+        let leaked: Vec<_> = leaked
+            .iter()
+            .filter(|frame| concerns(frame, METADATA) && !concerns(frame, lan_gateway()))
+            .collect();
+        assert!(leaked.is_empty(), "{place} saw {leaked:02x?}");
+    }
+    assert_eq!(
+        (other.asked(), neighbour.asked()),
+        (0, 0),
+        "nobody else was asked"
+    );
+    let dropped = daemon.counters()?.dropped("unknown-sender") - before;
+    assert!(
+        dropped >= attempts,
+        "{dropped} drops for {attempts} attempts"
+    );
+    needs::note(&format!(
+        "{attempts} attempts, {dropped} frames dropped, none leaked"
+    ));
+    Ok(())
+}
+
+/// What the LAN's own server may send about itself: its ARP for the gateway.
+fn lan_gateway() -> std::net::Ipv4Addr {
+    GATEWAY
+}

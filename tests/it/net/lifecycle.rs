@@ -1,0 +1,190 @@
+//! The host after metad is the host before metad, however metad ends.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aya::maps::loaded_maps;
+use aya::programs::loaded_programs;
+use aya::programs::tc::{SchedClassifier, TcAttachType};
+use metad_tests::lab::{Daemon, Lab, Settings, Snapshot, until};
+use metad_tests::needs;
+
+use super::{gets_its_own, guest, host_with_bridge};
+
+/// How a daemon comes to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// As a service manager ends it.
+    Stop,
+    /// As `metad down` ends a running one.
+    Down,
+    /// Killed, and then `metad down`.
+    KillAndDown,
+}
+
+#[test]
+fn the_host_afterwards_is_the_host_before() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    for attach in ["auto", "clsact"] {
+        for end in [End::Stop, End::Down, End::KillAndDown] {
+            compare(attach, end).with_context(|| format!("attach = {attach}, {end:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn compare(attach: &str, end: End) -> Result<()> {
+    let lab = host_with_bridge()?;
+    let (alice, bob) = (guest(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
+    let before = Snapshot::settled(&lab)?;
+    let mut daemon = lab.serve(&Settings {
+        attach,
+        ..Settings::default()
+    })?;
+    daemon.seated(&["alice", "bob"])?;
+    gets_its_own(&alice)?;
+    gets_its_own(&bob)?;
+    let while_up = Snapshot::take(&lab)?;
+    ensure!(
+        !before.differences(&while_up).is_empty(),
+        "a snapshot that sees no daemon proves nothing"
+    );
+    let (programs, maps) = bpf_of(&daemon)?;
+    ensure!(
+        programs.len() >= 2 && maps.len() >= 3,
+        "{} programs and {} maps",
+        programs.len(),
+        maps.len()
+    );
+    match end {
+        End::Stop => {
+            let status = daemon.stop()?;
+            ensure!(
+                status.success(),
+                "a stop ends with {status}:\n{}",
+                daemon.log()
+            );
+        }
+        End::Down => down(&daemon)?,
+        End::KillAndDown => {
+            daemon.kill()?;
+            down(&daemon)?;
+        }
+    }
+    let mut differences = Vec::new();
+    until("the host as it was", Duration::from_secs(10), || {
+        differences = before.differences(&Snapshot::take(&lab).ok()?);
+        differences.is_empty().then_some(())
+    })
+    .with_context(|| differences.join("\n"))?;
+    for link in ["br0", "tap-alice", "tap-bob"] {
+        let left = programs_on(&lab, link)?;
+        ensure!(left == 0, "{left} programs are left on {link}");
+    }
+    // The kernel frees a program a moment after its last user is gone.
+    until(
+        "the end of every program and map",
+        Duration::from_secs(10),
+        || {
+            let left = loaded_programs()
+                .flatten()
+                .any(|it| programs.contains(&it.id()))
+                || loaded_maps().flatten().any(|it| maps.contains(&it.id()));
+            (!left).then_some(())
+        },
+    )?;
+    needs::note(&format!(
+        "{attach}, {end:?}: {} lines the same, {} programs and {} maps gone",
+        before.lines(),
+        programs.len(),
+        maps.len()
+    ));
+    Ok(())
+}
+
+fn down(daemon: &Daemon) -> Result<()> {
+    let output = daemon.command(&["down"])?;
+    ensure!(
+        output.status.success(),
+        "metad down: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// The ids of the programs and maps that the daemon holds open.
+fn bpf_of(daemon: &Daemon) -> Result<(BTreeSet<u32>, BTreeSet<u32>)> {
+    let pid = daemon.pid().context("a running daemon")?;
+    let (mut programs, mut maps) = (BTreeSet::new(), BTreeSet::new());
+    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))?.flatten() {
+        // A descriptor may close while it is looked at.
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        for line in text.lines() {
+            let number = |rest: &str| rest.trim().parse::<u32>().ok();
+            programs.extend(line.strip_prefix("prog_id:").and_then(number));
+            maps.extend(line.strip_prefix("map_id:").and_then(number));
+        }
+    }
+    Ok((programs, maps))
+}
+
+/// Programs at tcx on one of the host's links; those of clsact are in the snapshot.
+fn programs_on(lab: &Lab, link: &str) -> Result<usize> {
+    lab.host().within(|| {
+        let mut count = 0;
+        for side in [TcAttachType::Ingress, TcAttachType::Egress] {
+            let (_, programs) = SchedClassifier::query_tcx(link, side)?;
+            count += programs.len();
+        }
+        Ok(count)
+    })?
+}
+
+#[test]
+fn a_killed_daemon_starts_again_and_serves() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    for attach in ["auto", "clsact"] {
+        let lab = host_with_bridge()?;
+        let alice = guest(&lab, "alice", 5)?;
+        let mut daemon = lab.serve(&Settings {
+            attach,
+            ..Settings::default()
+        })?;
+        for round in 0..3 {
+            daemon.seated(&["alice"])?;
+            gets_its_own(&alice).with_context(|| format!("{attach}, round {round}"))?;
+            daemon.kill()?;
+            daemon
+                .start_again(lab.host())
+                .with_context(|| format!("{attach}, round {round}"))?;
+        }
+        daemon.seated(&["alice"])?;
+        gets_its_own(&alice)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_second_daemon_of_the_same_name_is_refused() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    let second = daemon.command(&["serve"])?;
+    let words = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(
+        second.status.code(),
+        Some(11),
+        "one daemon per name: {words}"
+    );
+    gets_its_own(&alice)
+}

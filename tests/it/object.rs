@@ -1,0 +1,43 @@
+//! Floor 1: what the built object holds. No privilege.
+
+use std::collections::BTreeSet;
+
+use aya_obj::Object;
+use metad::datapath::OBJECT;
+use metad_common::names;
+
+#[test]
+fn object_has_the_programs_and_maps_that_the_loader_asks_for() {
+    let object = Object::parse(OBJECT).unwrap();
+    let programs: BTreeSet<&str> = object.programs.keys().map(String::as_str).collect();
+    assert_eq!(
+        programs,
+        BTreeSet::from([names::GUEST_INGRESS, names::REPLY])
+    );
+    for name in [
+        names::NICS,
+        names::FLOWS,
+        names::PORTS,
+        names::COUNTERS,
+        names::STRANGERS,
+        names::REPORTED,
+        names::LOGGED,
+    ] {
+        assert!(
+            object.maps.contains_key(name),
+            "{name} is not in {:?}",
+            object.maps.keys()
+        );
+    }
+}
+
+#[test]
+fn object_tells_the_kernel_its_licence_and_the_loader_its_types() {
+    let object = Object::parse(OBJECT).unwrap();
+    assert_eq!(object.license.to_str(), Ok("Dual MIT/GPL"));
+    assert!(object.btf.is_some(), "no BTF");
+    assert!(
+        object.btf_ext.is_some(),
+        "no line information for the verifier's messages"
+    );
+}

@@ -1,0 +1,66 @@
+//! Guests to boot, made from nothing: Debian packages and our own text come in, kernels, initial RAM disks and qcow2
+//! images go out into a cache. A file in the cache is whole or it is not there, and it never changes.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::progress::Progress;
+
+mod cache;
+mod command;
+mod cpio;
+mod debian;
+mod kernel;
+mod small;
+
+pub use cache::Cache;
+pub use command::run;
+pub use debian::Debian;
+pub use kernel::Kernel;
+
+/// Whether what the cache holds may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    Yes,
+    /// Build again and replace (`--rebuild`).
+    No,
+}
+
+/// A Debian guest: everything that a domain needs to boot it.
+#[derive(Debug, Clone)]
+pub struct DebianImage {
+    pub kernel: Kernel,
+    /// The base of every guest's own overlay; never written to.
+    pub disk: PathBuf,
+}
+
+/// The small guest: kernel and initial RAM disk, no disk.
+#[derive(Debug, Clone)]
+pub struct SmallImage {
+    pub vmlinuz: PathBuf,
+    pub initrd: PathBuf,
+}
+
+/// Returns a Debian guest, built if the cache does not hold it.
+pub fn debian(
+    cache: &Cache,
+    debian: Debian,
+    reuse: Reuse,
+    progress: &Progress,
+) -> Result<DebianImage> {
+    Ok(DebianImage {
+        kernel: kernel::ready(cache, reuse, progress)?,
+        disk: debian::ready(cache, debian, reuse, progress)?,
+    })
+}
+
+/// Returns the small guest, built if the cache does not hold it.
+pub fn small(cache: &Cache, reuse: Reuse, progress: &Progress) -> Result<SmallImage> {
+    let kernel = kernel::ready(cache, reuse, progress)?;
+    let initrd = small::ready(cache, &kernel, reuse, progress)?;
+    Ok(SmallImage {
+        vmlinuz: kernel.vmlinuz,
+        initrd,
+    })
+}

@@ -1,0 +1,243 @@
+//! Debian with its own, unmodified cloud-init, without boot loader and without anything that only costs time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::Reuse;
+use super::cache::{Cache, Recipe, Scratch};
+use super::command::run;
+use crate::progress::Progress;
+
+/// The Debian releases that guests are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Debian {
+    /// Debian 12, cloud-init 22.4.2.
+    Bookworm,
+    /// Debian 13, cloud-init 25.1.4.
+    Trixie,
+}
+
+impl Debian {
+    /// The release's name.
+    pub fn suite(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+        }
+    }
+
+    /// What must be in an SMBIOS serial number for this release's cloud-init to fetch NoCloud data from `url` over the
+    /// network: 22.4.2 tells the network stage by the name, 24.1 and later by the URL.
+    pub fn nocloud_serial(self, url: &str) -> String {
+        match self {
+            Self::Bookworm => format!("ds=nocloud-net;s={url}"),
+            Self::Trixie => format!("ds=nocloud;s={url}"),
+        }
+    }
+
+    fn packages(self) -> &'static str {
+        match self {
+            // cloud-init 22.4 asks for its first lease with dhclient; later ones bring a client.
+            Self::Bookworm => {
+                "systemd-sysv,udev,dbus,iproute2,openssh-server,cloud-init,kmod,sudo,curl,isc-dhcp-client"
+            }
+            Self::Trixie => {
+                "systemd-sysv,udev,dbus,iproute2,openssh-server,cloud-init,kmod,sudo,curl"
+            }
+        }
+    }
+}
+
+/// Only the cloud-init modules that a test looks at: the others cost eight seconds of a boot without KVM.
+const CLOUD_CONFIG: &str = "\
+cloud_init_modules: [bootcmd, write-files, set_hostname, update_hostname, users-groups, ssh]
+cloud_config_modules: [runcmd]
+cloud_final_modules: [scripts-vendor, scripts-user, final-message]
+ssh_genkeytypes: [ed25519]
+";
+
+/// For interfaces that cloud-init has not configured: those that are plugged in while the guest runs.
+const LATER_INTERFACES: &str = "\
+[Match]
+Type=ether
+
+[Network]
+DHCP=ipv4
+LinkLocalAddressing=no
+
+[DHCPv4]
+RouteMetric=2048
+";
+
+const FILES: [(&str, &str); 5] = [
+    ("etc/cloud/cloud.cfg.d/90-lab.cfg", CLOUD_CONFIG),
+    ("etc/systemd/network/99-later.network", LATER_INTERFACES),
+    // What mmdebstrap copied here is the building host's.
+    ("etc/hostname", "unnamed\n"),
+    ("etc/hosts", "127.0.0.1 localhost\n"),
+    ("etc/resolv.conf", ""),
+];
+
+const ENABLED: [&str; 2] = [
+    "systemd-networkd.service",
+    "systemd-networkd-wait-online.service",
+];
+
+/// Each costs seconds of a boot without KVM, and no guest here lives for a day.
+const MASKED: [&str; 14] = [
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty@tty1.service",
+    "ldconfig.service",
+    "serial-getty@ttyS0.service",
+    "sshd-keygen.service",
+    "systemd-hwdb-update.service",
+    "systemd-journal-catalog-update.service",
+    "systemd-pstore.service",
+    "systemd-tmpfiles-clean.timer",
+];
+
+const PROGRAM: &str = "mmdebstrap";
+
+const OPTIONS: [&str; 7] = [
+    "--quiet",
+    "--variant=minbase",
+    "--mode=root",
+    "--format=directory",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+];
+
+/// The size of the guest's disk; what is not used takes no space.
+const DISK_SIZE: &str = "1500M";
+
+/// Returns the base image, built if the cache does not hold it.
+pub(super) fn ready(
+    cache: &Cache,
+    debian: Debian,
+    reuse: Reuse,
+    progress: &Progress,
+) -> Result<PathBuf> {
+    let text = format!(
+        "{}\n{}\n{OPTIONS:?}\n{FILES:?}\n{ENABLED:?}\n{MASKED:?}\n{DISK_SIZE}",
+        debian.suite(),
+        debian.packages()
+    );
+    let recipe = Recipe {
+        name: debian.suite(),
+        extension: ".qcow2",
+        text: &text,
+    };
+    cache.ready(&recipe, reuse, progress, |scratch| {
+        build(debian, scratch, progress)
+    })
+}
+
+fn build(debian: Debian, scratch: &Scratch, progress: &Progress) -> Result<PathBuf> {
+    let suite = debian.suite();
+    let root = scratch.join("root");
+    progress.step(
+        &format!("{suite}: installing Debian's packages into a directory"),
+        || {
+            let include = format!("--include={}", debian.packages());
+            let mut arguments: Vec<&std::ffi::OsStr> =
+                OPTIONS.iter().map(|option| (*option).as_ref()).collect();
+            arguments.extend([include.as_ref(), suite.as_ref(), root.as_os_str()]);
+            run(PROGRAM, arguments)
+        },
+    )?;
+    configure(&root)?;
+    progress.step(&format!("{suite}: making a disk image of it"), || {
+        let raw = scratch.join("disk.raw");
+        let finished = scratch.join("disk.qcow2");
+        // Without a journal: nobody repairs a disk that is thrown away.
+        run(
+            "mke2fs",
+            [
+                "-q".as_ref(),
+                "-t".as_ref(),
+                "ext4".as_ref(),
+                "-O".as_ref(),
+                "^has_journal".as_ref(),
+                "-d".as_ref(),
+                root.as_os_str(),
+                raw.as_os_str(),
+                DISK_SIZE.as_ref(),
+            ],
+        )?;
+        run(
+            "qemu-img",
+            [
+                "convert".as_ref(),
+                "-O".as_ref(),
+                "qcow2".as_ref(),
+                raw.as_os_str(),
+                finished.as_os_str(),
+            ],
+        )?;
+        Ok(finished)
+    })
+}
+
+/// Turns an installed directory into a guest that has never booted.
+fn configure(root: &Path) -> Result<()> {
+    for (name, content) in FILES {
+        let file = root.join(name);
+        if let Some(directory) = file.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    for (action, units) in [("enable", ENABLED.as_slice()), ("mask", MASKED.as_slice())] {
+        let mut arguments = vec![
+            root.as_os_str(),
+            "systemctl".as_ref(),
+            "--quiet".as_ref(),
+            action.as_ref(),
+        ];
+        arguments.extend(units.iter().map(|unit| std::ffi::OsStr::new(*unit)));
+        run("chroot", arguments)?;
+    }
+    // Empty means: choose one at the first boot.
+    fs::write(root.join("etc/machine-id"), "")?;
+    for entry in fs::read_dir(root.join("etc/ssh"))?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with("ssh_host_") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    for directory in ["var/lib/apt/lists", "var/cache/apt"] {
+        let directory = root.join(directory);
+        fs::remove_dir_all(&directory)
+            .with_context(|| format!("cannot empty {}", directory.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_release_is_told_of_nocloud_in_its_own_words() {
+        let url = "http://169.254.169.254/nocloud/";
+        for (debian, expected) in [
+            (
+                Debian::Bookworm,
+                "ds=nocloud-net;s=http://169.254.169.254/nocloud/",
+            ),
+            (
+                Debian::Trixie,
+                "ds=nocloud;s=http://169.254.169.254/nocloud/",
+            ),
+        ] {
+            assert_eq!(debian.nocloud_serial(url), expected, "{}", debian.suite());
+        }
+    }
+}

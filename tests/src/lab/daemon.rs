@@ -1,0 +1,290 @@
+//! The daemon under test: started on the lab's host as an administrator would, and stopped, killed or asked.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::namespace::complain;
+use super::{Lab, Namespace, until};
+
+/// Generous: a machine under load still starts a daemon in less.
+const STARTS: Duration = Duration::from_secs(30);
+const STOPS: Duration = Duration::from_secs(20);
+const SETTLES: Duration = Duration::from_secs(10);
+
+/// What differs from one test to the next in the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings<'a> {
+    pub interfaces: &'a [&'a str],
+    pub identity: &'a str,
+    pub attach: &'a str,
+    /// More lines at the top level of the file.
+    pub more: &'a str,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Self {
+            interfaces: &["br+"],
+            identity: "port",
+            attach: "auto",
+            more: "",
+        }
+    }
+}
+
+/// A running daemon. Dropped, it is stopped, and what a stop may have left is taken down.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Option<Child>,
+    configuration: PathBuf,
+    log: PathBuf,
+}
+
+impl Daemon {
+    pub(super) fn start(lab: &Lab, settings: &Settings<'_>) -> Result<Self> {
+        let configuration = lab.directory().join("metad.toml");
+        let text = configuration_text(lab.name(), &lab.records(), settings);
+        fs::write(&configuration, text).context("cannot write the configuration")?;
+        let mut daemon = Self {
+            child: None,
+            configuration,
+            log: lab.directory().join("metad.log"),
+        };
+        daemon.start_again(lab.host())?;
+        Ok(daemon)
+    }
+
+    /// Starts it after it was stopped or killed, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not become ready; the end of its log is in the error.
+    pub fn start_again(&mut self, host: &Namespace) -> Result<()> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .context("cannot open the log")?;
+        let mut command = host.command(&binary()?.to_string_lossy());
+        command.args(["serve", "--log", "info", "--config"]);
+        command.arg(&self.configuration);
+        command.stdout(log.try_clone()?).stderr(log);
+        self.child = Some(command.spawn().context("cannot start metad")?);
+        let ready = until("a ready daemon", STARTS, || {
+            if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
+                return Some(Err(status));
+            }
+            self.status().ok().map(|_| Ok(()))
+        });
+        match ready {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(status)) => bail!("metad ended ({status}):\n{}", self.log()),
+            Err(error) => Err(error).with_context(|| format!("its log:\n{}", self.log())),
+        }
+    }
+
+    /// What `metad status --json` says.
+    ///
+    /// # Errors
+    /// It says no.
+    pub fn status(&self) -> Result<Value> {
+        let output = self.command(&["status", "--json"])?;
+        if !output.status.success() {
+            bail!("metad status: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        serde_json::from_slice(&output.stdout).context("metad status printed no JSON")
+    }
+
+    /// Runs `metad WORDS` with this daemon's configuration.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn command(&self, words: &[&str]) -> Result<Output> {
+        Command::new(binary()?)
+            .args(words)
+            .arg("--config")
+            .arg(&self.configuration)
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot start metad")
+    }
+
+    /// Waits until every NIC of these instances has a slot.
+    ///
+    /// # Errors
+    /// They have not within ten seconds; the last status is in the error.
+    pub fn seated(&self, names: &[&str]) -> Result<()> {
+        self.status_until("a slot for every NIC", |status| {
+            names
+                .iter()
+                .all(|name| slots(status, name).is_some_and(|it| it.iter().all(Option::is_some)))
+        })
+    }
+
+    /// Waits for a status.
+    ///
+    /// # Errors
+    /// It does not come within ten seconds; the last status is in the error.
+    pub fn status_until(&self, what: &str, suits: impl Fn(&Value) -> bool) -> Result<()> {
+        let mut last = Value::Null;
+        until(what, SETTLES, || {
+            last = self.status().ok()?;
+            suits(&last).then_some(())
+        })
+        .with_context(|| format!("the last status was {last:#}\nthe log:\n{}", self.log()))
+    }
+
+    /// The counters: `arp-answered`, `delivered`, `returned`, and `dropped` by reason.
+    ///
+    /// # Errors
+    /// There is no status.
+    pub fn counters(&self) -> Result<Counters> {
+        let status = self.status()?;
+        Ok(Counters::of(&status))
+    }
+
+    /// Everything it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The lines about requests.
+    pub fn requests(&self) -> Vec<String> {
+        let log = self.log();
+        let lines = log
+            .lines()
+            .filter(|line| line.contains("request") && line.contains("guest="));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Asks it to stop as a service manager does, and waits for its end.
+    ///
+    /// # Errors
+    /// It does not end; its log is in the error.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.end(Signal::TERM)
+    }
+
+    /// Kills it as the out-of-memory killer does.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        self.end(Signal::KILL)
+    }
+
+    fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
+        let mut child = self.child.take().context("metad does not run")?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("a process id out of range")?, signal)
+            .context("cannot signal metad")?;
+        let ended = until("the end of metad", STOPS, || match child.try_wait() {
+            Ok(status) => status.map(Ok),
+            Err(error) => Some(Err(error)),
+        });
+        match ended {
+            Ok(status) => status.context("cannot wait for metad"),
+            Err(error) => {
+                // It is a child of this process, and nobody else may end it.
+                let _killed = child.kill();
+                let _reaped = child.wait();
+                Err(error).with_context(|| format!("its log:\n{}", self.log()))
+            }
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            complain(&format!("the daemon's log:\n{}", self.log()));
+        }
+        if self.child.is_some()
+            && let Err(error) = self.stop()
+        {
+            complain(&format!("{error:#}"));
+        }
+        // Namespace and pins are named; they would outlive this lab within the sandbox.
+        let _nothing_left = self.command(&["down"]);
+    }
+}
+
+/// What the kernel programs have counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub arp_answered: u64,
+    pub delivered: u64,
+    pub returned: u64,
+    dropped: BTreeMap<String, u64>,
+}
+
+impl Counters {
+    fn of(status: &Value) -> Self {
+        let counters = &status["counters"];
+        let number = |name: &str| counters[name].as_u64().unwrap_or_default();
+        let dropped = counters["dropped"].as_object().into_iter().flatten();
+        Self {
+            arp_answered: number("arp-answered"),
+            delivered: number("delivered"),
+            returned: number("returned"),
+            dropped: dropped
+                .map(|(name, count)| (name.clone(), count.as_u64().unwrap_or_default()))
+                .collect(),
+        }
+    }
+
+    /// Drops for one reason.
+    pub fn dropped(&self, reason: &str) -> u64 {
+        self.dropped.get(reason).copied().unwrap_or_default()
+    }
+
+    /// Drops for any reason.
+    pub fn dropped_in_all(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+}
+
+/// The slots of an instance's NICs; `None`: there is no such instance, or it has no NIC.
+pub(super) fn slots(status: &Value, name: &str) -> Option<Vec<Option<u64>>> {
+    let instances = status["instances"].as_array()?;
+    let instance = instances.iter().find(|instance| instance["name"] == name)?;
+    let nics = instance["nics"].as_array()?;
+    let slots: Vec<Option<u64>> = nics.iter().map(|nic| nic["slot"].as_u64()).collect();
+    (!slots.is_empty()).then_some(slots)
+}
+
+fn configuration_text(name: &str, records: &Path, settings: &Settings<'_>) -> String {
+    let Settings {
+        interfaces,
+        identity,
+        attach,
+        more,
+    } = settings;
+    format!(
+        "name = {name:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n\
+         [[source]]\nkind = \"directory\"\npath = {records:?}\n"
+    )
+}
+
+/// The daemon that `cargo xtask test` has built, or the one beside this test.
+fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("METAD_BIN") {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe().context("cannot find this executable")?;
+    own.ancestors()
+        .map(|directory| directory.join("metad"))
+        .find(|file| file.is_file())
+        .context("there is no metad beside this test: run `cargo build -p metad`")
+}

@@ -1,0 +1,186 @@
+//! What a host has, as text, to be compared before and after.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{Lab, until};
+
+/// One text for each thing that a daemon could change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    parts: BTreeMap<String, String>,
+}
+
+/// What is asked in the host's namespace. Learned neighbours and forwarding entries come and go with the traffic, so
+/// only permanent ones count.
+const QUESTIONS: [&str; 13] = [
+    "ip -details link show",
+    "ip -oneline address show",
+    "ip route show table all",
+    "ip -6 route show table all",
+    "ip rule show",
+    "ip -6 rule show",
+    "ip neighbour show nud permanent",
+    "ip maddress show",
+    "ip netconf show",
+    "bridge fdb show",
+    "nft list ruleset",
+    "tc qdisc show",
+    "tc -details chain show",
+];
+
+/// Kernel settings that a route or a proxy would need.
+const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4", "/proc/sys/net/ipv6"];
+
+/// A link that has just come up does its next thing within this time.
+const QUIET: Duration = Duration::from_millis(2500);
+
+/// Settings that the kernel itself keeps changing, or that cannot be read.
+const RESTLESS: [&str; 3] = ["tcp_fastopen_key", "stable_secret", "flush"];
+
+impl Snapshot {
+    /// Asks the host for everything. The text of a question that fails is its error, so that a tool that is missing
+    /// cannot hide a difference by being missing twice in different ways.
+    ///
+    /// # Errors
+    /// The host's namespace cannot be entered.
+    pub fn take(lab: &Lab) -> Result<Self> {
+        let host = lab.host();
+        let mut parts = BTreeMap::new();
+        for question in QUESTIONS {
+            let mut text = host.output(question)?;
+            if question.starts_with("bridge") {
+                text = keep(&text, |line| line.contains("permanent"));
+            }
+            text = without_timers(&text);
+            parts.insert(question.to_owned(), text);
+        }
+        for link in links(parts.get("tc qdisc show").map_or("", String::as_str)) {
+            for side in ["ingress", "egress"] {
+                let question = format!("tc filter show dev {link} {side}");
+                // Without a qdisc there is nothing to ask; the list of qdiscs tells.
+                let text = host.output(&question).unwrap_or_default();
+                parts.insert(question, text);
+            }
+        }
+        for root in SETTINGS {
+            host.within(|| settings(Path::new(root), &mut parts))?;
+        }
+        for place in ["/run/netns", "/sys/fs/bpf", "/run"] {
+            parts.insert(
+                format!("files in {place}"),
+                names(Path::new(place), lab.name()),
+            );
+        }
+        Ok(Self { parts })
+    }
+
+    /// Takes the host once links that have just come up have finished with themselves: address detection, multicast
+    /// groups.
+    ///
+    /// # Errors
+    /// It does not come to rest.
+    pub fn settled(lab: &Lab) -> Result<Self> {
+        let mut last = (Self::take(lab)?, Instant::now());
+        until("a quiet host", Duration::from_secs(30), || {
+            let now = Self::take(lab).ok()?;
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            (last.1.elapsed() >= QUIET).then(|| last.0.clone())
+        })
+    }
+
+    /// Every difference, one per line: `-` was there before, `+` is there now.
+    pub fn differences(&self, after: &Self) -> Vec<String> {
+        let mut differences = Vec::new();
+        let keys: Vec<&String> = self.parts.keys().chain(after.parts.keys()).collect();
+        let mut seen = BTreeSet::new();
+        for key in keys.into_iter().filter(|key| seen.insert(key.as_str())) {
+            let before = self.parts.get(key).map_or("", String::as_str);
+            let now = after.parts.get(key).map_or("", String::as_str);
+            let gone = before
+                .lines()
+                .filter(|line| !now.lines().any(|it| it == *line));
+            let new = now
+                .lines()
+                .filter(|line| !before.lines().any(|it| it == *line));
+            differences.extend(gone.map(|line| format!("- {key}: {line}")));
+            differences.extend(new.map(|line| format!("+ {key}: {line}")));
+        }
+        differences
+    }
+
+    /// How many lines it holds; an empty snapshot proves nothing.
+    pub fn lines(&self) -> usize {
+        self.parts.values().map(|text| text.lines().count()).sum()
+    }
+}
+
+/// Leaves out how far the timers of a bridge have run.
+fn without_timers(text: &str) -> String {
+    let mut kept = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split(' ').filter(|word| !word.is_empty()).peekable();
+        let mut line = String::new();
+        while let Some(word) = words.next() {
+            line.push_str(word);
+            line.push(' ');
+            if word.ends_with("_timer") {
+                words.next();
+            }
+        }
+        kept.push(line);
+    }
+    kept.join("\n")
+}
+
+fn keep(text: &str, suits: impl Fn(&str) -> bool) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| suits(line)).collect();
+    lines.join("\n")
+}
+
+/// The links that have a queueing discipline.
+fn links(qdiscs: &str) -> BTreeSet<String> {
+    let mut links = BTreeSet::new();
+    for line in qdiscs.lines() {
+        let mut words = line.split_whitespace().skip_while(|word| *word != "dev");
+        links.extend(words.nth(1).map(str::to_owned));
+    }
+    links
+}
+
+fn settings(directory: &Path, parts: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = entry.file_name();
+        if RESTLESS.iter().any(|restless| name == *restless) {
+            continue;
+        }
+        if path.is_dir() {
+            settings(&path, parts);
+        } else if let Ok(text) = fs::read_to_string(&path) {
+            parts.insert(path.display().to_string(), text);
+        }
+    }
+}
+
+/// Names that could be this daemon's; other labs of the sandbox have others.
+fn names(directory: &Path, daemon: &str) -> String {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| {
+            name == daemon
+                || name
+                    .strip_prefix(daemon)
+                    .is_some_and(|rest| !rest.starts_with(|it: char| it.is_ascii_digit()))
+        })
+        .collect();
+    names.sort();
+    names.join("\n")
+}

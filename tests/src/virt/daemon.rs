@@ -1,0 +1,167 @@
+//! libvirtd, started and stopped; `virsh` to talk to it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::domain::Description;
+use super::guest::Guest;
+use super::network::Network;
+use super::wait::until;
+use crate::image::run;
+use crate::sandbox;
+
+/// Where this host's libvirtd answers.
+pub const URI: &str = "qemu:///system";
+
+/// No separate users, no logging daemon, no security driver and no control groups: the sandbox is the fence.
+const QEMU_CONF: &str = "\
+user = \"root\"
+group = \"root\"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = \"none\"
+stdio_handler = \"file\"
+namespaces = []
+cgroup_controllers = []
+";
+
+const LIBVIRTD_CONF: &str = "\
+unix_sock_rw_perms = \"0700\"
+auth_unix_ro = \"none\"
+auth_unix_rw = \"none\"
+log_outputs = \"3:stderr\"
+";
+
+/// A cold start takes 5 to 8 s on two cores: it probes every emulator.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running libvirtd with its networks. Guests and networks outlive it, but not the sandbox.
+#[derive(Debug)]
+pub struct Libvirt {
+    daemon: Child,
+    directory: PathBuf,
+}
+
+impl Libvirt {
+    /// Starts libvirtd in this process's namespaces and makes the networks; guests' files go below `directory`.
+    ///
+    /// # Errors
+    /// Outside a sandbox, or when a package is missing.
+    pub fn start(directory: &Path) -> Result<Self> {
+        sandbox::demand()?;
+        fs::create_dir_all(directory)?;
+        fs::create_dir_all("/etc/libvirt")?;
+        fs::write("/etc/libvirt/qemu.conf", QEMU_CONF)?;
+        fs::write("/etc/libvirt/libvirtd.conf", LIBVIRTD_CONF)?;
+        know_account(directory)?;
+        let mut libvirt = Self {
+            daemon: launch(directory)?,
+            directory: directory.to_owned(),
+        };
+        libvirt.wait_ready()?;
+        for network in Network::ALL {
+            let file = directory.join(format!("{}.network.xml", network.name()));
+            fs::write(&file, network.xml())?;
+            libvirt.virsh(["net-define", &file.to_string_lossy()])?;
+            libvirt.virsh(["net-start", network.name()])?;
+        }
+        Ok(libvirt)
+    }
+
+    /// Runs one `virsh` command and returns its output.
+    pub fn virsh<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<String> {
+        run(
+            "virsh",
+            ["--quiet", "--connect", URI].into_iter().chain(words),
+        )
+    }
+
+    /// Ends libvirtd and starts it again; guests keep running.
+    pub fn restart(&mut self) -> Result<()> {
+        self.end();
+        self.daemon = launch(&self.directory)?;
+        self.wait_ready()
+    }
+
+    /// Defines a guest and starts it.
+    pub fn boot(&self, description: &Description) -> Result<Guest> {
+        Guest::boot(self, &self.directory, description)
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
+        let log = self.directory.join(LOG);
+        let daemon = &mut self.daemon;
+        until(START_PATIENCE, "libvirtd to answer", || {
+            if let Some(status) = daemon.try_wait()? {
+                bail!(
+                    "libvirtd ended ({status}): {}",
+                    fs::read_to_string(&log).unwrap_or_default().trim()
+                );
+            }
+            Ok(run("virsh", ["--quiet", "--connect", URI, "uri"]).ok())
+        })?;
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if let Some(pid) = i32::try_from(self.daemon.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        {
+            // It may have ended by itself; then there is nothing to end.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.daemon.wait();
+    }
+}
+
+impl Drop for Libvirt {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+const LOG: &str = "libvirtd.log";
+
+/// libvirtd refuses to start without the account that Debian's libvirt-daemon-system makes, even if it is not to be
+/// used. Adds it in this sandbox's view of the account files alone.
+fn know_account(directory: &Path) -> Result<()> {
+    for (file, line) in [
+        (
+            "/etc/passwd",
+            "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin\n",
+        ),
+        ("/etc/group", "libvirt-qemu:x:64055:\n"),
+    ] {
+        let mut text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+        if text.lines().any(|known| known.starts_with("libvirt-qemu:")) {
+            continue;
+        }
+        text.push_str(line);
+        let own = directory.join(file.trim_start_matches('/').replace('/', "-"));
+        fs::write(&own, text)?;
+        rustix::mount::mount_bind(&own, file)
+            .with_context(|| format!("cannot lay {} over {file}", own.display()))?;
+    }
+    Ok(())
+}
+
+fn launch(directory: &Path) -> Result<Child> {
+    let log = directory.join(LOG);
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .with_context(|| format!("cannot write {}", log.display()))?;
+    Command::new("libvirtd")
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("cannot start `libvirtd`\n  help: `cargo xtask setup` installs what is missing")
+}

@@ -1,0 +1,165 @@
+//! The networks of the KVM host, and the NICs on them. Every NIC's MAC has a DHCP reservation, so that a guest's
+//! address is known before it boots.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+/// A libvirt network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Network {
+    /// libvirt's own: NAT, 192.168.122.0/24 on virbr0.
+    Default,
+    /// No way out and no router; DHCP option 121 gives a route to the metadata address alone.
+    Isolated,
+    /// A bridge without an address, without DHCP.
+    Bare,
+}
+
+/// How many NICs of one network have a reservation.
+const RESERVATIONS: u8 = 40;
+
+impl Network {
+    /// All of them, in the order in which they are made.
+    pub const ALL: [Self; 3] = [Self::Default, Self::Isolated, Self::Bare];
+
+    /// libvirt's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Isolated => "isolated",
+            Self::Bare => "bare",
+        }
+    }
+
+    /// The bridge on the host.
+    pub fn bridge(self) -> &'static str {
+        match self {
+            Self::Default => "virbr0",
+            Self::Isolated => "virbr1",
+            Self::Bare => "virbr2",
+        }
+    }
+
+    fn third_octet(self) -> u8 {
+        match self {
+            Self::Default => 122,
+            Self::Isolated => 123,
+            Self::Bare => 124,
+        }
+    }
+
+    /// What libvirt is told.
+    pub(super) fn xml(self) -> String {
+        let (name, bridge, octet) = (self.name(), self.bridge(), self.third_octet());
+        let (forward, ip) = match self {
+            Self::Default => ("<forward mode='nat'/>", self.ip_xml(octet)),
+            Self::Isolated => ("", self.ip_xml(octet)),
+            Self::Bare => ("", String::new()),
+        };
+        // Without its probe before each new lease dnsmasq answers three seconds sooner.
+        let mut options = "<dnsmasq:option value='no-ping'/>".to_owned();
+        if self == Self::Isolated {
+            options
+                .push_str("<dnsmasq:option value='dhcp-option=121,169.254.169.254/32,0.0.0.0'/>");
+        }
+        if self == Self::Bare {
+            options.clear();
+        }
+        // Without STP a new port forwards at once; without DNS a guest's questions stay in the guest.
+        format!(
+            "<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>\
+             <name>{name}</name>{forward}<bridge name='{bridge}' stp='off' delay='0'/><dns enable='no'/>{ip}\
+             <dnsmasq:options>{options}</dnsmasq:options></network>"
+        )
+    }
+
+    fn ip_xml(self, octet: u8) -> String {
+        let mut hosts = String::new();
+        for number in 1..=RESERVATIONS {
+            let nic = Nic::new(self, number);
+            // Writing to a String cannot fail.
+            let _ = write!(hosts, "<host mac='{}' ip='{}'/>", nic.mac(), nic.address());
+        }
+        format!(
+            "<ip address='192.168.{octet}.1' netmask='255.255.255.0'><dhcp>\
+             <range start='192.168.{octet}.2' end='192.168.{octet}.254'/>{hosts}</dhcp></ip>"
+        )
+    }
+}
+
+/// A guest's network interface, named by its network and a number from 1 to 40 that no other guest on it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Nic {
+    network: Network,
+    number: u8,
+}
+
+impl Nic {
+    /// The NIC with this number.
+    pub const fn new(network: Network, number: u8) -> Self {
+        Self { network, number }
+    }
+
+    /// The network it is on.
+    pub fn network(self) -> Network {
+        self.network
+    }
+
+    /// In lower case with colons, as metadata paths want it.
+    pub fn mac(self) -> String {
+        format!(
+            "52:54:00:6d:{:02x}:{:02x}",
+            self.network.third_octet(),
+            self.number
+        )
+    }
+
+    /// The reserved address (on a network without DHCP: one that is free).
+    pub fn address(self) -> Ipv4Addr {
+        Ipv4Addr::new(192, 168, self.network.third_octet(), 100 + self.number)
+    }
+
+    /// The `<interface>` element; also what a hot-plug hands to libvirt.
+    pub(super) fn xml(self) -> String {
+        format!(
+            "<interface type='network'><mac address='{}'/><source network='{}'/><model type='virtio'/></interface>",
+            self.mac(),
+            self.network.name()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_isolated_network_hands_out_the_route_and_only_the_nat_one_forwards() {
+        for (network, route, forward, dhcp) in [
+            (Network::Default, false, true, true),
+            (Network::Isolated, true, false, true),
+            (Network::Bare, false, false, false),
+        ] {
+            let xml = network.xml();
+            assert_eq!(
+                xml.contains("121,169.254.169.254/32"),
+                route,
+                "route of {network:?}"
+            );
+            assert_eq!(xml.contains("<forward"), forward, "forward of {network:?}");
+            assert_eq!(xml.contains("<dhcp>"), dhcp, "DHCP of {network:?}");
+        }
+    }
+
+    #[test]
+    fn a_nic_has_the_address_that_its_network_reserved() {
+        let nic = Nic::new(Network::Isolated, 7);
+        assert_eq!(
+            (nic.mac().as_str(), nic.address().to_string().as_str()),
+            ("52:54:00:6d:7b:07", "192.168.123.107")
+        );
+        let reserved = format!("<host mac='{}' ip='{}'/>", nic.mac(), nic.address());
+        assert!(Network::Isolated.xml().contains(&reserved));
+        assert!(!Network::Default.xml().contains(&reserved));
+    }
+}

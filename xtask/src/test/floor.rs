@@ -1,0 +1,71 @@
+//! The four floors of the tests, from pure functions to real guests.
+
+use crate::setup::Purpose;
+
+/// A floor stands on the one before and needs more of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Floor {
+    /// Pure code and the built object; no privilege
+    Unit,
+    /// The programs in the kernel, one frame at a time
+    Kernel,
+    /// The daemon between namespaces that play host and guests
+    Net,
+    /// Real guests under libvirt
+    Guest,
+}
+
+impl Floor {
+    pub(crate) const ALL: [Self; 4] = [Self::Unit, Self::Kernel, Self::Net, Self::Guest];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Kernel => "kernel",
+            Self::Net => "net",
+            Self::Guest => "guest",
+        }
+    }
+
+    pub(super) fn about(self) -> &'static str {
+        match self {
+            Self::Unit => "pure code and the built object, no privilege",
+            Self::Kernel => "the programs in the kernel, one frame at a time",
+            Self::Net => "the daemon between namespaces that play host and guests",
+            Self::Guest => "real guests under libvirt",
+        }
+    }
+
+    /// The modules of the test binary that belong to it.
+    fn modules(self) -> &'static [&'static str] {
+        match self {
+            Self::Unit => &["object", "frames", "cli"],
+            Self::Kernel => &["kernel", "parity"],
+            Self::Net => &["net"],
+            Self::Guest => &["guest"],
+        }
+    }
+
+    /// Whether a test of the binary, by its full name, belongs to this floor.
+    pub(super) fn holds(self, test: &str) -> bool {
+        let module = test.split("::").next().unwrap_or_default();
+        self.modules().contains(&module)
+    }
+
+    /// How many tests may run at once: guests take memory and most of a core each.
+    pub(super) fn threads(self) -> usize {
+        match self {
+            Self::Unit | Self::Kernel => 4,
+            Self::Net => 2,
+            Self::Guest => 1,
+        }
+    }
+
+    pub(super) fn purpose(self) -> Purpose {
+        match self {
+            Self::Unit => Purpose::Build,
+            Self::Kernel | Self::Net => Purpose::Net,
+            Self::Guest => Purpose::Test,
+        }
+    }
+}
