@@ -28,7 +28,7 @@ mod shelf;
 const UNWATCHED: Duration = Duration::from_secs(10);
 
 /// Files that are written again and again hold up a full account this often.
-const DOUBTS_MAX: u32 = 10;
+const DOUBTS_MAX: u32 = 20;
 
 /// Follows the record files in `path` until the outlet closes or the task is aborted.
 ///
@@ -118,7 +118,7 @@ impl Source<'_> {
             return Some(None);
         }
         let away = findings.away.clone();
-        for event in self.shelf.accept(findings, &self.pending.unfinished()) {
+        for event in self.shelf.accept(findings, &self.pending.noticed()) {
             self.outlet.send(event).await.then_some(())?;
         }
         let (interest, wanted) = Interest::new(&self.path, self.shelf.dependencies());

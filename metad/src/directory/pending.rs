@@ -10,13 +10,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::inotify::Kind;
-use super::place::{FRESH, locate};
+use super::place::locate;
 use super::shelf::Glance;
 
 /// A path vanished, or a link appeared. Editors put a new file in the place of the old one within this time.
 const MOMENT: Duration = Duration::from_millis(20);
-/// A file was read so soon after it changed that it may not be whole.
-const DOUBT: Duration = FRESH.saturating_add(Duration::from_millis(1));
 /// A file was made or written to, and is still open.
 const OPEN: Duration = Duration::from_millis(250);
 
@@ -105,10 +103,10 @@ impl Pending {
         }
     }
 
-    /// Has files that were read too early looked at again in a moment.
+    /// Has files that may not have been whole looked at again in a moment.
     pub(super) fn doubt(&mut self, fresh: &BTreeSet<PathBuf>) {
         for path in fresh {
-            let until = Instant::now() + DOUBT;
+            let until = Instant::now() + MOMENT;
             self.unfinished.entry(path.clone()).or_insert(until);
         }
     }
@@ -123,9 +121,13 @@ impl Pending {
         self.unfinished.values().min().copied()
     }
 
-    /// The files that do not count yet.
-    pub(super) fn unfinished(&self) -> BTreeSet<PathBuf> {
-        self.unfinished.keys().cloned().collect()
+    /// The files that were noticed since the last [`Pending::take`]: what was read of them meanwhile does not count.
+    pub(super) fn noticed(&self) -> BTreeSet<PathBuf> {
+        self.unfinished
+            .keys()
+            .chain(&self.touched)
+            .cloned()
+            .collect()
     }
 
     /// Takes what is asked for until now and leaves what has to wait.
@@ -144,7 +146,7 @@ impl Pending {
         Glance {
             all: std::mem::take(&mut self.all),
             touched: std::mem::take(&mut self.touched),
-            unfinished: self.unfinished(),
+            unfinished: self.unfinished.keys().cloned().collect(),
         }
     }
 

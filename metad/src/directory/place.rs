@@ -6,8 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Two ticks of the clock that stamps files, where that is slowest (100 Hz).
-pub(super) const FRESH: Duration = Duration::from_millis(20);
+const EMPTIED: Duration = Duration::from_millis(250);
 
 /// A path without symbolic links as far as it exists, and the nearest directory that does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +54,10 @@ impl Mark {
             .map(|metadata| Self::from(&metadata))
     }
 
-    /// Whether it changed so lately that its writer may not have been noticed: the kernel changes a file first and
-    /// queues the notice then.
-    pub(super) fn is_fresh(self) -> bool {
+    /// Whether it was emptied so lately that its writer may not have been noticed: the kernel empties a file first and
+    /// queues the notice then, and a busy file system takes its time in between. Whatever is written after that
+    /// comes after the notice.
+    pub(super) fn is_just_emptied(self) -> bool {
         let (seconds, nanoseconds) = self.changed;
         let changed = Duration::new(
             seconds.try_into().unwrap_or(0),
@@ -66,7 +66,7 @@ impl Mark {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        now.checked_sub(changed).is_some_and(|age| age < FRESH)
+        self.size == 0 && now.checked_sub(changed).is_some_and(|age| age < EMPTIED)
     }
 
     /// Whether both are states of the same file.

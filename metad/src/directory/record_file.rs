@@ -234,28 +234,35 @@ where
     A: MapAccess<'de>,
     E: fmt::Display,
 {
-    map.next_value_seed(Made { key, make })
+    read_as(map, |text: String| {
+        make(&text).map_err(|error| format!("`{key}` {error}"))
+    })
 }
 
-struct Made<'a, F> {
-    key: &'a str,
-    make: F,
-}
-
-impl<'de, F, T, E> DeserializeSeed<'de> for Made<'_, F>
+/// Reads a value and makes something of it, so that a refusal has the value's place.
+pub(super) fn read_as<'de, A, I, T>(
+    map: &mut A,
+    make: impl FnOnce(I) -> Result<T, String>,
+) -> Result<Option<T>, A::Error>
 where
-    F: FnOnce(&str) -> Result<T, E>,
-    E: fmt::Display,
+    A: MapAccess<'de>,
+    I: Deserialize<'de>,
+{
+    map.next_value_seed(Made(make, PhantomData))
+}
+
+struct Made<F, I>(F, PhantomData<I>);
+
+impl<'de, F, I, T> DeserializeSeed<'de> for Made<F, I>
+where
+    I: Deserialize<'de>,
+    F: FnOnce(I) -> Result<T, String>,
 {
     type Value = Option<T>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
-        let Some(text) = Option::<String>::deserialize(deserializer)? else {
-            return Ok(None);
-        };
-        let made = (self.make)(&text);
-        made.map(Some)
-            .map_err(|error| D::Error::custom(format!("`{}` {error}", self.key)))
+        let read = Option::<I>::deserialize(deserializer)?;
+        read.map(self.0).transpose().map_err(D::Error::custom)
     }
 }
 

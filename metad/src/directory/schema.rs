@@ -1,11 +1,13 @@
 //! The keys of a record file and what each may hold.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::de::{Error as _, MapAccess};
+use serde::de::MapAccess;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read};
+use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read, read_as};
 use crate::instance::{Cidr, Mac, Nic, PublicKey};
 use crate::libvirt::network_xml::network_of;
 use crate::record::Record;
@@ -67,7 +69,7 @@ impl Fields for TopFields {
                     record.region = placement.region;
                 }
             }
-            "public-keys" => record.public_keys = public_keys(map)?,
+            "public-keys" => record.public_keys = read_as(map, public_keys)?,
             "user-data" => record.user_data = read(map, key, plain)?,
             "user-data-base64" => {
                 record.user_data = read(map, key, |text| decode(text, Encoding::Base64))?
@@ -75,8 +77,8 @@ impl Fields for TopFields {
             "user-data-file" => self.file.user_data_file = read(map, key, path)?,
             "vendor-data" => record.vendor_data = read(map, key, plain)?,
             "network-config" => record.network_config = read(map, key, plain)?,
-            "tags" => record.tags = tags(map)?,
-            "meta-data" => record.meta_data = meta_data(map)?,
+            "tags" => record.tags = read_as(map, tags)?,
+            "meta-data" => record.meta_data = read_as(map, meta_data)?,
             "options" => {
                 if let Some(Closed(options)) = map.next_value::<Option<Closed<OptionFields>>>()? {
                     record.http_tokens = options.0.http_tokens;
@@ -86,8 +88,7 @@ impl Fields for TopFields {
             }
             "uuid" => self.file.uuid = read(map, key, uuid)?,
             _ => {
-                let fields: Option<Vec<Closed<NicFields>>> = map.next_value()?;
-                self.file.nics = fields.map(nics).transpose().map_err(A::Error::custom)?;
+                self.file.nics = read_as(map, nics)?;
             }
         }
         if USER_DATA.contains(&key) {
@@ -141,12 +142,9 @@ impl Fields for OptionFields {
             "http-tokens" => self.0.http_tokens = read(map, key, field::http_tokens)?,
             "endpoint" => self.0.endpoint = read(map, key, field::endpoint)?,
             _ => {
-                let hops = map.next_value::<Option<i64>>()?;
-                let hops = hops
-                    .map(|hops| field::hop_limit(&hops.to_string()))
-                    .transpose();
-                self.0.hop_limit =
-                    hops.map_err(|error| A::Error::custom(format!("`{key}` {error}")))?;
+                self.0.hop_limit = read_as(map, |hops: i64| {
+                    field::hop_limit(&hops.to_string()).map_err(|error| format!("`{key}` {error}"))
+                })?;
             }
         }
         Ok(())
@@ -206,14 +204,7 @@ impl Fields for NicFields {
             "interface" => self.interface = read(map, key, interface)?,
             "bridge" => self.bridge = read(map, key, interface)?,
             "addresses" => {
-                for text in map.next_value::<Option<Vec<String>>>()?.unwrap_or_default() {
-                    let short: String = text.chars().take(60).collect();
-                    let refusal = || {
-                        format!("`addresses` holds `{short}`, which is no address like 10.0.0.5/24")
-                    };
-                    self.addresses
-                        .push(cidr(&text).ok_or_else(refusal).map_err(A::Error::custom)?);
-                }
+                self.addresses = read_as(map, addresses)?.unwrap_or_default();
             }
             _ => self.mtu = map.next_value()?,
         }
@@ -221,46 +212,41 @@ impl Fields for NicFields {
     }
 }
 
-fn public_keys<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Vec<PublicKey>>, A::Error> {
-    let Some(Pairs(pairs)) = map.next_value()? else {
-        return Ok(None);
-    };
-    let mut keys = Vec::new();
-    for (name, text) in pairs {
-        let refuse = |error| A::Error::custom(format!("an entry of `public-keys` {error}"));
-        let name = field::key_name(&name).map_err(refuse)?;
-        let text = field::key_text(&text).map_err(refuse)?;
-        keys.push(PublicKey {
-            name,
-            formats: [(OPENSSH.to_owned(), text)].into(),
-        });
-    }
-    Ok(Some(keys))
+fn public_keys(Pairs(pairs): Pairs) -> Result<Vec<PublicKey>, String> {
+    let read = pairs.into_iter().map(|(name, text)| {
+        let name =
+            field::key_name(&name).map_err(|error| format!("a name in `public-keys` {error}"))?;
+        let text = field::key_text(&text).map_err(|error| format!("the key `{name}` {error}"))?;
+        let formats = [(OPENSSH.to_owned(), text)].into();
+        Ok(PublicKey { name, formats })
+    });
+    read.collect()
 }
 
-fn tags<'de, A: MapAccess<'de>>(
-    map: &mut A,
-) -> Result<Option<std::collections::BTreeMap<String, String>>, A::Error> {
-    let Some(Pairs(pairs)) = map.next_value()? else {
-        return Ok(None);
-    };
+fn tags(Pairs(pairs): Pairs) -> Result<BTreeMap<String, String>, String> {
     let read = pairs.into_iter().map(|(key, value)| {
         let key = field::tag_key(&key).map_err(|error| format!("a key of `tags` {error}"))?;
         let value = field::tag_value(&value).map_err(|error| format!("the tag `{key}` {error}"))?;
         Ok((key, value))
     });
-    let tags: Result<_, String> = read.collect();
-    tags.map(Some).map_err(A::Error::custom)
+    read.collect()
 }
 
-fn meta_data<'de, A: MapAccess<'de>>(
-    map: &mut A,
-) -> Result<Option<serde_json::Map<String, serde_json::Value>>, A::Error> {
-    let tree: Option<serde_json::Map<String, serde_json::Value>> = map.next_value()?;
-    if let Some(tree) = &tree {
-        field::tree(tree).map_err(|error| A::Error::custom(format!("`meta-data` {error}")))?;
+fn meta_data(tree: Map<String, Value>) -> Result<Map<String, Value>, String> {
+    match field::tree(&tree) {
+        Ok(()) => Ok(tree),
+        Err(error) => Err(format!("`meta-data` {error}")),
     }
-    Ok(tree)
+}
+
+fn addresses(texts: Vec<String>) -> Result<Vec<Cidr>, String> {
+    let read = texts.iter().map(|text| {
+        let short: String = text.chars().take(60).collect();
+        let refusal =
+            || format!("`addresses` holds `{short}`, which is no address like 10.0.0.5/24");
+        cidr(text).ok_or_else(refusal)
+    });
+    read.collect()
 }
 
 fn path(text: &str) -> Result<PathBuf, field::FieldError> {

@@ -104,7 +104,7 @@ impl Known {
             .files
             .iter()
             .map(|(path, mark)| (path, *mark, Mark::of(path)));
-        now.filter(|(_, mark, now)| mark != now || now.is_some_and(Mark::is_fresh))
+        now.filter(|(_, mark, now)| mark != now || now.is_some_and(Mark::is_just_emptied))
             .map(|(path, ..)| path)
     }
 
@@ -154,16 +154,12 @@ impl Shelf {
         findings
     }
 
-    /// Makes events of what was found, without what was being written meanwhile: the end of that is looked at again.
-    pub(super) fn accept(
-        &mut self,
-        findings: Findings,
-        unfinished: &BTreeSet<PathBuf>,
-    ) -> Vec<Event> {
+    /// Makes events of what was found, without what was noticed meanwhile: that is looked at again.
+    pub(super) fn accept(&mut self, findings: Findings, noticed: &BTreeSet<PathBuf>) -> Vec<Event> {
         let mut events = Vec::new();
         for Finding { name, event, known } in findings.found {
             let mut files = self.known.get(&name).into_iter().chain(&known);
-            if files.any(|known| known.is_among(unfinished)) {
+            if files.any(|known| known.is_among(noticed)) {
                 continue;
             }
             match known {

@@ -1,7 +1,7 @@
-use proptest::prelude::*;
-
 use super::*;
 use crate::instance::{Endpoint, HttpTokens};
+
+mod limits;
 
 const FULL: &str = "\
 # a record
@@ -198,7 +198,7 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "hop limit",
             "options:\n  hop-limit: 65\n",
-            "line 2, column 3: `hop-limit` is not a number from 1 to 64",
+            "line 2, column 14: `hop-limit` is not a number from 1 to 64",
         ),
         (
             "no number",
@@ -213,12 +213,12 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "tag key",
             "tags: {a/b: c}\n",
-            "line 1, column 1: a key of `tags` holds the character '/'; letters, digits and `+-=.,_:@` make a tag's key",
+            "line 1, column 7: a key of `tags` holds the character '/'; letters, digits and `+-=.,_:@` make a tag's key",
         ),
         (
             "key name",
             "public-keys: {a/b: c}\n",
-            "line 1, column 1: an entry of `public-keys` holds the character '/'; `/` may not stand here",
+            "line 1, column 14: a name in `public-keys` holds the character '/'; `/` may not stand here",
         ),
         (
             "uuid",
@@ -233,7 +233,7 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "address",
             "nics: [{mac: 52:54:00:12:34:56, interface: a, addresses: [10.0.0.5/33]}]\n",
-            "line 1, column 8: `addresses` holds `10.0.0.5/33`, which is no address like 10.0.0.5/24",
+            "line 1, column 58: `addresses` holds `10.0.0.5/33`, which is no address like 10.0.0.5/24",
         ),
         (
             "MAC",
@@ -243,12 +243,12 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "no MAC",
             "nics: [{interface: a}]\n",
-            "line 1, column 1: an entry of `nics` lacks `mac`",
+            "line 1, column 7: an entry of `nics` lacks `mac`",
         ),
         (
             "no interface",
             "nics: [{mac: 52:54:00:12:34:56}]\n",
-            "line 1, column 1: the entry of `nics` for 52:54:00:12:34:56 lacks `interface`",
+            "line 1, column 7: the entry of `nics` for 52:54:00:12:34:56 lacks `interface`",
         ),
         (
             "long interface",
@@ -258,12 +258,12 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "MAC twice",
             "nics: [{mac: 52:54:00:12:34:56, interface: a}, {mac: 52:54:00:12:34:56, interface: b}]\n",
-            "line 1, column 1: `nics` holds the MAC address 52:54:00:12:34:56 twice",
+            "line 1, column 7: `nics` holds the MAC address 52:54:00:12:34:56 twice",
         ),
         (
             "no NIC",
             "nics: []\n",
-            "line 1, column 1: `nics` is empty; leave it out to add to the machine of this name",
+            "line 1, column 7: `nics` is empty; leave it out to add to the machine of this name",
         ),
         (
             "user-data twice",
@@ -273,7 +273,7 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "meta-data key",
             "meta-data: {a: {b/c: 1}}\n",
-            "line 1, column 1: `meta-data` holds the character '/'; `/` may not stand in a key",
+            "line 1, column 12: `meta-data` holds the character '/'; `/` may not stand in a key",
         ),
         (
             "two documents",
@@ -286,10 +286,7 @@ fn yaml_refusals_name_place_and_reason() {
             .map(|_| ())
             .unwrap_err()
             .to_string();
-        assert!(
-            error.ends_with(expected) || (expected.ends_with(": ") && error.starts_with(expected)),
-            "{case}: {error}"
-        );
+        assert_eq!(error, expected, "{case}");
     }
 }
 
@@ -338,100 +335,5 @@ fn json_refusals_name_place_and_reason() {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with(expected), "{case}: {error}");
-    }
-}
-
-#[test]
-fn no_refusal_carries_what_may_be_user_data() {
-    for (case, text, format) in [
-        (
-            "text for a mapping",
-            "placement: |\n  s3cret \"quoted\n  more\n",
-            Format::Yaml,
-        ),
-        ("text for a list", "nics: s3cret\n", Format::Yaml),
-        ("text for a number", "nics: [{mtu: s3cret}]\n", Format::Yaml),
-        (
-            "text for a mapping in JSON",
-            "{\"placement\": \"s3cret \\\", expected a\"}",
-            Format::Json,
-        ),
-        (
-            "text for a number in JSON",
-            "{\"nics\": [{\"mtu\": \"s3cret\"}]}",
-            Format::Json,
-        ),
-        ("bad base64", "user-data-base64: 's3cret%'\n", Format::Yaml),
-        (
-            "bad syntax behind it",
-            "user-data: s3cret\nhostname: [",
-            Format::Yaml,
-        ),
-        (
-            "too large",
-            &format!(
-                "user-data: s3cret{}\n",
-                "x".repeat(crate::record::USER_DATA_MAX)
-            ),
-            Format::Yaml,
-        ),
-    ] {
-        let error = parse(text, format).map(|_| ()).unwrap_err().to_string();
-        assert!(!error.contains("s3cret"), "{case}: {error}");
-    }
-}
-
-#[test]
-fn a_small_file_cannot_cost_much() {
-    let mut laughs = "meta-data:\n  a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"]
-        .iter()
-        .zip(["a", "b", "c", "d", "e", "f", "g", "h"])
-    {
-        laughs += &format!(
-            "  {name}: &{name} [*{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}]\n"
-        );
-    }
-    let deep = format!(
-        "meta-data: {{a: {}1{}}}\n",
-        "[".repeat(5000),
-        "]".repeat(5000)
-    );
-    let deep_json = format!(
-        "{{\"meta-data\": {{\"a\": {}1{}}}}}",
-        "[".repeat(5000),
-        "]".repeat(5000)
-    );
-    for (case, text, format) in [
-        ("aliases of aliases", &laughs, Format::Yaml),
-        ("deep YAML", &deep, Format::Yaml),
-        ("deep JSON", &deep_json, Format::Json),
-    ] {
-        assert!(parse(text, format).is_err(), "{case}");
-    }
-}
-
-proptest! {
-    #[test]
-    fn any_text_is_read_or_refused(text in any::<String>()) {
-        for format in [Format::Yaml, Format::Json] {
-            let _ = parse(&text, format);
-        }
-    }
-
-    #[test]
-    fn text_like_a_record_is_read_or_refused(text in "(hostname|tags|nics|meta-data|mac|:|: |- |\\{|\\}|\\[|\\]|,|\"|'|&a |\\*a|<<|!|#|\\||>|\n|  |\t|1|é|~|---|%){0,30}") {
-        for format in [Format::Yaml, Format::Json] {
-            let _ = parse(&text, format);
-        }
-    }
-
-    #[test]
-    fn a_mutated_record_is_read_or_refused(from in 0..900_usize, length in 0..20_usize, put in "[{}:,&*a-z\"' \n\\-\\[]{0,6}") {
-        for (whole, format) in [(FULL, Format::Yaml), (FULL_JSON, Format::Json)] {
-            let before: String = whole.chars().take(from).collect();
-            let after: String = whole.chars().skip(from + length).collect();
-            let _ = parse(&(before + &put + &after), format);
-        }
     }
 }
