@@ -39,12 +39,22 @@ pub(crate) fn run(profile: bpf::Profile) -> Result<()> {
         "WITHOUT BTF"
     };
     say(&format!("size      {} bytes, {btf}", bytes.len()));
-    for program in &object.programs {
+    // What the programs call, and what the compiler adds, has no section of its own.
+    let (called, programs): (Vec<_>, Vec<_>) = object
+        .programs
+        .iter()
+        .partition(|program| program.section == ".text");
+    for program in programs {
         say(&format!(
             "program   {:<20} {:>5} instructions  ({})",
             program.name, program.instructions, program.section
         ));
     }
+    let sum: u64 = called.iter().map(|function| function.instructions).sum();
+    say(&format!(
+        "functions {:<20} {sum:>5} instructions",
+        called.len()
+    ));
     for name in &object.maps {
         say(&format!("map       {name}"));
     }
