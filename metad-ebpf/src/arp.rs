@@ -1,12 +1,11 @@
 //! Answers ARP requests for the metadata address in place, daemon or not.
 
-use aya_ebpf::helpers::bpf_redirect;
 use metad_common::frame::{METADATA, offset};
 use metad_common::reason::{Counted, Reason, Tally};
 use metad_common::verdict::Question;
 
 use crate::packet::Packet;
-use crate::{Action, count, maps};
+use crate::{Action, count, maps, redirect};
 
 /// Reply (RFC 826).
 const REPLY: [u8; 2] = [0, 2];
@@ -25,6 +24,5 @@ pub(crate) fn answer(packet: &Packet, question: &Question) -> Result<Action, Rea
     packet.write(offset::ARP_TARGET_MAC, &question.sender_mac)?;
     packet.write(offset::ARP_TARGET_IP, &question.sender_address)?;
     count::bump(Counted::Tally(Tally::ArpAnswered));
-    // SAFETY: the helper takes two numbers; it acts when the program returns.
-    Ok(unsafe { bpf_redirect(ifindex, 0) } as Action)
+    Ok(redirect::out_of(ifindex))
 }

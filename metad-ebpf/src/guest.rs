@@ -1,6 +1,5 @@
 //! From a guest to the daemon: who is this, remember the connection, hand it over.
 
-use aya_ebpf::helpers::bpf_redirect_peer;
 use metad_common::abi::{Flow, FlowKey, NicKey, Stranger};
 use metad_common::frame::offset;
 use metad_common::names::REPORT_INTERVAL_NS;
@@ -9,7 +8,7 @@ use metad_common::slot;
 use metad_common::verdict::Segment;
 
 use crate::packet::Packet;
-use crate::{Action, count, maps};
+use crate::{Action, count, maps, redirect};
 
 /// Delivers a segment into metad's namespace, under an address that only its NIC can have.
 #[inline(always)]
@@ -30,10 +29,7 @@ pub(crate) fn deliver(packet: &Packet, segment: &Segment) -> Result<Action, Reas
     packet.write(offset::ETH_DESTINATION, &maps::daemon_mac())?;
     packet.mark_for_host()?;
     count::bump(Counted::Tally(Tally::Delivered));
-    // SAFETY: the helper takes two numbers; it acts when the program returns.
-    let action = unsafe { bpf_redirect_peer(maps::veth_ifindex(), 0) };
-    // The helper's own values fit: TC_ACT_REDIRECT or TC_ACT_SHOT.
-    Ok(action as Action)
+    Ok(redirect::into_peer(maps::veth_ifindex()))
 }
 
 /// Records where the connection's answers go. A connection is made anew by its SYN only, or once it was forgotten.
@@ -68,9 +64,7 @@ fn remember(
         guest_mac: segment.guest_mac,
         asked_mac: segment.asked_mac,
     };
-    maps::FLOWS
-        .insert(key, flow, 0)
-        .map_err(|_| Reason::FlowsFull)
+    maps::FLOWS.insert(key, flow, 0).or(Err(Reason::FlowsFull))
 }
 
 /// Tells the daemon of a sender it does not know, at most once in a while for each interface.

@@ -11,6 +11,7 @@ mod count;
 mod guest;
 mod maps;
 mod packet;
+mod redirect;
 mod reply;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};

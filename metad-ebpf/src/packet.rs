@@ -61,7 +61,7 @@ impl Packet {
     ) -> Result<(), Reason> {
         self.ctx
             .store(offset, octets, 0)
-            .map_err(|_| Reason::RewriteFailed)
+            .or(Err(Reason::RewriteFailed))
     }
 
     /// Changes an IPv4 address at `offset` and with it the IP and TCP checksums.
@@ -75,7 +75,7 @@ impl Packet {
         from: [u8; 4],
         to: [u8; 4],
     ) -> Result<(), Reason> {
-        let failed = |_| Reason::RewriteFailed;
+        let failed = Err(Reason::RewriteFailed);
         let (old, new) = (
             u64::from(u32::from_ne_bytes(from)),
             u64::from(u32::from_ne_bytes(to)),
@@ -83,10 +83,10 @@ impl Packet {
         let tcp = u64::from(BPF_F_PSEUDO_HDR) | 4;
         self.ctx
             .l4_csum_replace(offset::TCP_CHECKSUM, old, new, tcp)
-            .map_err(failed)?;
+            .or(failed)?;
         self.ctx
             .l3_csum_replace(offset::IP_CHECKSUM, old, new, 4)
-            .map_err(failed)?;
+            .or(failed)?;
         self.write(offset, &to)
     }
 
@@ -102,6 +102,6 @@ impl Packet {
     pub(crate) fn mark_for_host(&self) -> Result<(), Reason> {
         self.ctx
             .change_type(PACKET_HOST)
-            .map_err(|_| Reason::RewriteFailed)
+            .or(Err(Reason::RewriteFailed))
     }
 }

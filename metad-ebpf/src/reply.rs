@@ -1,6 +1,5 @@
 //! From the daemon back to the guest that asked.
 
-use aya_ebpf::helpers::bpf_redirect;
 use metad_common::abi::{FlowKey, NicKey};
 use metad_common::frame::offset;
 use metad_common::reason::{Counted, Reason, Tally};
@@ -8,7 +7,7 @@ use metad_common::slot;
 use metad_common::verdict::Answer;
 
 use crate::packet::Packet;
-use crate::{Action, count, maps};
+use crate::{Action, count, maps, redirect};
 
 /// Restores the guest's address and the neighbour it asked, and sends the segment out where the connection came from.
 #[inline(always)]
@@ -31,6 +30,5 @@ pub(crate) fn give_back(packet: &Packet, answer: &Answer) -> Result<Action, Reas
     packet.rewrite_address(offset::IP_DESTINATION, answer.address, flow.guest_address)?;
     packet.address_frame(flow.guest_mac, flow.asked_mac)?;
     count::bump(Counted::Tally(Tally::Returned));
-    // SAFETY: the helper takes two numbers; it acts when the program returns.
-    Ok(unsafe { bpf_redirect(flow.ifindex, 0) } as Action)
+    Ok(redirect::out_of(flow.ifindex))
 }

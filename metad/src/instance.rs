@@ -161,7 +161,7 @@ impl std::str::FromStr for Mac {
             if !matches!(part.len(), 1 | 2) || !part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                 return Err(bad());
             }
-            *octet = u8::from_str_radix(part, 16).map_err(|_| bad())?;
+            *octet = u8::from_str_radix(part, 16).ok().ok_or_else(bad)?;
         }
         if parts.next().is_some() {
             Err(bad())

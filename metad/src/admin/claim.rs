@@ -78,9 +78,16 @@ impl Claim {
         }
     }
 
-    /// Whether a metad has ever claimed this directory.
+    /// Whether a metad has claimed this directory and has not left cleanly.
     pub fn was_taken(run_dir: &Path) -> bool {
         std::fs::symlink_metadata(run_dir.join(LOCK)).is_ok_and(|found| found.is_file())
+    }
+
+    /// Whether anything of a metad's is in this directory.
+    pub fn is_kept(run_dir: &Path) -> bool {
+        [SOCKET, FRESH_SOCKET, TOKEN_KEY, LOCK]
+            .iter()
+            .any(|name| std::fs::symlink_metadata(run_dir.join(name)).is_ok())
     }
 
     /// Removes what metad keeps in the run directory, then the directory; what others put there stays, and is an error.

@@ -323,6 +323,23 @@ fn a_run_directory_goes_with_what_is_ours() {
 }
 
 #[test]
+fn only_a_clean_end_leaves_no_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = dir.path().join("run");
+    drop(Claim::take(&run_dir).unwrap());
+    assert!(Claim::was_taken(&run_dir), "as a crash leaves it");
+    Claim::take(&run_dir).unwrap().remove().unwrap();
+    assert!(!Claim::was_taken(&run_dir) && !Claim::is_kept(&run_dir));
+
+    std::fs::create_dir(&run_dir).unwrap();
+    std::fs::write(run_dir.join("token.key"), "secret").unwrap();
+    assert!(
+        !Claim::was_taken(&run_dir) && Claim::is_kept(&run_dir),
+        "the token key alone"
+    );
+}
+
+#[test]
 fn silence_has_an_end() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("admin.sock");

@@ -25,13 +25,14 @@ pub struct Removed {
 pub(super) fn run(config: &Config, out: &mut dyn Write) -> anyhow::Result<u8> {
     let stopped = stop(config)?;
     // Claimed before anything is touched, so that no daemon starts meanwhile.
-    let claim = match Claim::was_taken(&config.run_dir()) {
+    let unclean = Claim::was_taken(&config.run_dir());
+    let claim = match Claim::is_kept(&config.run_dir()) {
         true => Some(claim(config)?),
         false => None,
     };
     let mut removed = Removed::default();
     // Without these, a namespace or an interface of this name is somebody else's.
-    if claim.is_some() || config.pins().exists() {
+    if unclean || config.pins().exists() {
         removed = block_on(remove(config))?;
     }
     if let Some(claim) = claim

@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn headers_are_checked() {
-        let header = |name: &str, value: &str| Ok(Header((name.to_owned(), value.to_owned())));
+        let header = |name: &str, value: &str| Some(Header((name.to_owned(), value.to_owned())));
         for (text, expected) in [
             ("Accept: text/plain", header("Accept", "text/plain")),
             ("X-Empty:", header("X-Empty", "")),
@@ -122,12 +122,12 @@ mod tests {
                 "X-Forwarded-For:1.2.3.4",
                 header("X-Forwarded-For", "1.2.3.4"),
             ),
-            ("nothing", Err(())),
-            (": value", Err(())),
-            ("two words: x", Err(())),
-            ("X: a\nY: b", Err(())),
+            ("nothing", None),
+            (": value", None),
+            ("two words: x", None),
+            ("X: a\nY: b", None),
         ] {
-            assert_eq!(text.parse::<Header>().map_err(|_| ()), expected, "{text}");
+            assert_eq!(text.parse::<Header>().ok(), expected, "{text}");
         }
     }
 

@@ -41,7 +41,7 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
     };
     table.only(&["name", "keep-alive", "datapath", "source"])?;
     let name = match table.text("name")? {
-        Some((name, at)) => Name::new(name).map_err(|bad| Mistake::at(&at, bad))?,
+        Some((name, at)) => Name::new(name).map_err(|bad| Mistake::at(&at, bad.to_string()))?,
         None => Name::default(),
     };
     let config = Config {
@@ -107,7 +107,9 @@ fn interfaces(value: &Spanned<DeValue<'_>>) -> Result<Vec<Pattern>, Mistake> {
     items
         .iter()
         .map(|item| match item.get_ref().as_str() {
-            Some(text) => Pattern::new(text).map_err(|bad| Mistake::at(&item.span(), bad)),
+            Some(text) => {
+                Pattern::new(text).map_err(|bad| Mistake::at(&item.span(), bad.to_string()))
+            }
             None => Err(Mistake::kind("a pattern in `interfaces`", "a text", item)),
         })
         .collect()
@@ -192,10 +194,10 @@ struct Mistake {
 }
 
 impl Mistake {
-    fn at(span: &Range<usize>, problem: impl ToString) -> Self {
+    fn at(span: &Range<usize>, problem: impl Into<String>) -> Self {
         Self {
             at: span.start,
-            problem: problem.to_string(),
+            problem: problem.into(),
             help: None,
         }
     }

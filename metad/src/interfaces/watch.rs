@@ -84,28 +84,35 @@ async fn follow(sender: mpsc::Sender<Happening>, mut events: Events) {
 /// Passes happenings on until events are lost (`true`) or nobody listens (`false`).
 async fn relay(sender: &mpsc::Sender<Happening>, events: &mut Events) -> bool {
     while let Some((message, _)) = events.messages.next().await {
-        let happening = match message.payload {
-            NetlinkPayload::InnerMessage(
-                RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
-            ) if link.header.interface_family == AddressFamily::Bridge => {
-                // What a bridge says of its ports: incomplete, and a port that leaves it sounds like an interface that
-                // is gone. The interface's own message comes as well.
-                continue;
-            }
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                Happening::Is(interface(&link))
-            }
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => Happening::Gone {
-                index: link.header.index,
-            },
-            NetlinkPayload::Overrun(_) => return true,
-            _ => continue,
+        let payload = message.payload;
+        if matches!(payload, NetlinkPayload::Overrun(_)) {
+            return true;
+        }
+        let NetlinkPayload::InnerMessage(message) = payload else {
+            continue;
+        };
+        let Some(happening) = happening(message) else {
+            continue;
         };
         if sender.send(happening).await.is_err() {
             return false;
         }
     }
     true
+}
+
+fn happening(message: RouteNetlinkMessage) -> Option<Happening> {
+    // What a bridge says of its ports is incomplete, and a port that leaves it sounds like an interface that is gone. The
+    // interface's own message comes as well.
+    let own = |link: &LinkMessage| link.header.interface_family != AddressFamily::Bridge;
+    if let RouteNetlinkMessage::NewLink(link) = message {
+        own(&link).then(|| Happening::Is(interface(&link)))
+    } else if let RouteNetlinkMessage::DelLink(link) = message {
+        let index = link.header.index;
+        own(&link).then_some(Happening::Gone { index })
+    } else {
+        None
+    }
 }
 
 /// Subscribes first and lists then, so that nothing falls between.
@@ -143,16 +150,14 @@ fn interface(link: &LinkMessage) -> Interface {
         mac: None,
     };
     for attribute in &link.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => interface.name.clone_from(name),
-            LinkAttribute::Controller(index) => interface.controller = Some(*index),
-            LinkAttribute::Address(octets) => {
-                interface.mac = octets.as_slice().try_into().ok().map(Mac);
-            }
-            LinkAttribute::LinkInfo(infos) => {
-                interface.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
-            }
-            _ => {}
+        if let LinkAttribute::IfName(name) = attribute {
+            interface.name.clone_from(name);
+        } else if let LinkAttribute::Controller(index) = attribute {
+            interface.controller = Some(*index);
+        } else if let LinkAttribute::Address(octets) = attribute {
+            interface.mac = octets.as_slice().try_into().ok().map(Mac);
+        } else if let LinkAttribute::LinkInfo(infos) = attribute {
+            interface.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
         }
     }
     interface

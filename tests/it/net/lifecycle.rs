@@ -8,10 +8,10 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::loaded_maps;
 use aya::programs::loaded_programs;
 use aya::programs::tc::{SchedClassifier, TcAttachType};
-use metad_tests::lab::{Daemon, Lab, Settings, Snapshot, until};
+use metad_tests::lab::{Daemon, Lab, Request, Settings, Snapshot, until};
 use metad_tests::needs;
 
-use super::{gets_its_own, guest, host_with_bridge};
+use super::{gets_its_own, guest, host_with_bridge, token};
 
 /// How a daemon comes to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +29,20 @@ fn the_host_afterwards_is_the_host_before() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());
     }
-    for attach in ["auto", "clsact"] {
-        for end in [End::Stop, End::Down, End::KillAndDown] {
-            compare(attach, end).with_context(|| format!("attach = {attach}, {end:?}"))?;
-        }
+    compare_all("auto")
+}
+
+#[test]
+fn the_host_afterwards_is_the_host_before_with_clsact_too() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    compare_all("clsact")
+}
+
+fn compare_all(attach: &str) -> Result<()> {
+    for end in [End::Stop, End::Down, End::KillAndDown] {
+        compare(attach, end).with_context(|| format!("attach = {attach}, {end:?}"))?;
     }
     Ok(())
 }
@@ -77,7 +87,10 @@ fn compare(attach: &str, end: End) -> Result<()> {
     }
     let mut differences = Vec::new();
     until("the host as it was", Duration::from_secs(10), || {
-        differences = before.differences(&Snapshot::take(&lab).ok()?);
+        differences = match Snapshot::take(&lab) {
+            Ok(now) => before.differences(&now),
+            Err(error) => vec![format!("{error:#}")],
+        };
         differences.is_empty().then_some(())
     })
     .with_context(|| differences.join("\n"))?;
@@ -161,7 +174,7 @@ fn a_killed_daemon_starts_again_and_serves() -> Result<()> {
             gets_its_own(&alice).with_context(|| format!("{attach}, round {round}"))?;
             daemon.kill()?;
             daemon
-                .start_again(lab.host())
+                .start_again()
                 .with_context(|| format!("{attach}, round {round}"))?;
         }
         daemon.seated(&["alice"])?;
@@ -187,4 +200,23 @@ fn a_second_daemon_of_the_same_name_is_refused() -> Result<()> {
         "one daemon per name: {words}"
     );
     gets_its_own(&alice)
+}
+
+#[test]
+fn a_token_outlives_a_killed_daemon() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let mut daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    let token = token(&alice, "600")?;
+    daemon.kill()?;
+    daemon.start_again()?;
+    daemon.seated(&["alice"])?;
+    let path = "/latest/meta-data/hostname";
+    let asked = Request::get(path).with("X-aws-ec2-metadata-token", &token);
+    assert_eq!(alice.ask(&asked)?.text(), "alice");
+    Ok(())
 }

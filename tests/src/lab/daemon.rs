@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ExitStatus, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -43,6 +43,8 @@ impl Default for Settings<'_> {
 #[derive(Debug)]
 pub struct Daemon {
     child: Option<Child>,
+    /// The file of the host's namespace.
+    host: PathBuf,
     configuration: PathBuf,
     log: PathBuf,
 }
@@ -54,10 +56,11 @@ impl Daemon {
         fs::write(&configuration, text).context("cannot write the configuration")?;
         let mut daemon = Self {
             child: None,
+            host: lab.host().path(),
             configuration,
             log: lab.directory().join("metad.log"),
         };
-        daemon.start_again(lab.host())?;
+        daemon.start_again()?;
         Ok(daemon)
     }
 
@@ -65,13 +68,13 @@ impl Daemon {
     ///
     /// # Errors
     /// It does not become ready; the end of its log is in the error.
-    pub fn start_again(&mut self, host: &Namespace) -> Result<()> {
+    pub fn start_again(&mut self) -> Result<()> {
         let log = File::options()
             .create(true)
             .append(true)
             .open(&self.log)
             .context("cannot open the log")?;
-        let mut command = host.command(&binary()?.to_string_lossy());
+        let mut command = Namespace::enter(&self.host, &binary()?.to_string_lossy());
         command.args(["serve", "--log", "info", "--config"]);
         command.arg(&self.configuration);
         command.stdout(log.try_clone()?).stderr(log);
@@ -101,16 +104,15 @@ impl Daemon {
         serde_json::from_slice(&output.stdout).context("metad status printed no JSON")
     }
 
-    /// Runs `metad WORDS` with this daemon's configuration.
+    /// Runs `metad WORDS` with this daemon's configuration, on its host.
     ///
     /// # Errors
     /// It cannot be started.
     pub fn command(&self, words: &[&str]) -> Result<Output> {
-        Command::new(binary()?)
+        Namespace::enter(&self.host, &binary()?.to_string_lossy())
             .args(words)
             .arg("--config")
             .arg(&self.configuration)
-            .stdin(Stdio::null())
             .output()
             .context("cannot start metad")
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -57,8 +57,12 @@ impl Namespace {
 
     /// Starts a command inside it (`nsenter` execs: the process is the command's own).
     pub fn command(&self, program: &str) -> Command {
+        Self::enter(&self.path(), program)
+    }
+
+    pub(super) fn enter(path: &Path, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path().display()));
+        command.arg(format!("--net={}", path.display()));
         command.args(["--", program]);
         command.stdin(Stdio::null());
         command

@@ -191,14 +191,14 @@ fn names(config: &Config, facts: &Facts) -> Finding {
         // What a crash leaves behind, most likely.
         warning(
             what,
-            format!("{} exists, and no daemon serves", there.join(" and ")),
+            format!("no daemon serves, but there is {}", there.join(" and ")),
             remedy,
         )
     } else {
         missing(
             what,
             format!(
-                "{} exists without a namespace `{}`",
+                "there is {}, but no namespace {}",
                 there.join(" and "),
                 config.name
             ),

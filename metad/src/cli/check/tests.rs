@@ -56,116 +56,17 @@ fn wrong(config: &Config, facts: &Facts) -> Vec<(String, Verdict)> {
         .collect()
 }
 
-#[test]
-fn each_lack_is_found_alone() {
-    use Verdict::{Missing, Warning};
-    let with = |change: &dyn Fn(&mut Facts)| {
-        let mut facts = fine();
-        change(&mut facts);
-        facts
-    };
-    let rows: [(&str, Facts, &[(&str, Verdict)]); 20] = [
-        ("nothing", fine(), &[]),
-        (
-            "no capability",
-            with(&|f| f.capabilities = Some(0)),
-            &[("privileges", Missing)],
-        ),
-        (
-            "CAP_BPF alone is away",
-            with(&|f| f.capabilities = Some(0x1ff_ffff_ffff & !(1 << 39))),
-            &[("privileges", Missing)],
-        ),
-        (
-            "just enough",
-            with(&|f| f.capabilities = Some(1 << 10 | 1 << 12 | 1 << 21 | 1 << 38 | 1 << 39)),
-            &[],
-        ),
-        (
-            "no /proc",
-            with(&|f| f.capabilities = None),
-            &[("privileges", Warning)],
-        ),
-        (
-            "old kernel",
-            with(&|f| f.kernel = "5.14.21".to_owned()),
-            &[("kernel", Missing)],
-        ),
-        (
-            "oldest kernel",
-            with(&|f| f.kernel = "5.15.0".to_owned()),
-            &[],
-        ),
-        (
-            "strange kernel",
-            with(&|f| f.kernel = "custom".to_owned()),
-            &[("kernel", Warning)],
-        ),
-        (
-            "bpf denied",
-            with(&|f| f.programs = Some(Err("EPERM".to_owned()))),
-            &[("bpf", Missing)],
-        ),
-        (
-            "no tc programs",
-            with(&|f| f.programs = Some(Ok(false))),
-            &[("bpf", Missing)],
-        ),
-        (
-            "no bpffs",
-            with(&|f| f.bpffs = false),
-            &[("bpf file system", Missing)],
-        ),
-        (
-            "serving",
-            with(&|f| (f.serving, f.namespace) = (true, true)),
-            &[],
-        ),
-        (
-            "left by a crash",
-            with(&|f| f.namespace = true),
-            &[("names", Warning)],
-        ),
-        (
-            "foreign metad0",
-            with(&|f| f.interfaces.push(interface(9, "metad0"))),
-            &[("names", Missing)],
-        ),
-        (
-            "foreign metad1",
-            with(&|f| f.interfaces.push(interface(9, "metad1"))),
-            &[("names", Missing)],
-        ),
-        (
-            "a likely name",
-            with(&|f| f.interfaces.push(interface(9, "metad00"))),
-            &[],
-        ),
-        (
-            "no bridge yet",
-            with(&|f| f.interfaces.clear()),
-            &[("interfaces virbr+", Warning)],
-        ),
-        (
-            "no libvirt",
-            with(&|f| f.sources[0].subjects = Err("Failed to connect socket".to_owned())),
-            &[("libvirt qemu:///system", Missing)],
-        ),
-        (
-            "no directory",
-            with(&|f| f.sources[1].subjects = Err("No such file or directory".to_owned())),
-            &[("directory /etc/metad/instances.d", Warning)],
-        ),
-        (
-            "a bad domain",
-            with(&|f| {
-                f.sources[0]
-                    .problems
-                    .push(("web1".to_owned(), "line 3".to_owned()))
-            }),
-            &[("metadata of web1", Warning)],
-        ),
-    ];
+/// A case, the host, and what is not fine about it.
+type Row = (&'static str, Facts, &'static [(&'static str, Verdict)]);
+
+fn with(change: impl FnOnce(&mut Facts)) -> Facts {
+    let mut facts = fine();
+    change(&mut facts);
+    facts
+}
+
+#[track_caller]
+fn assert_rows<const N: usize>(rows: [Row; N]) {
     for (case, facts, expected) in rows {
         let expected: Vec<(String, Verdict)> = expected
             .iter()
@@ -173,6 +74,120 @@ fn each_lack_is_found_alone() {
             .collect();
         assert_eq!(wrong(&Config::default(), &facts), expected, "{case}");
     }
+}
+
+#[test]
+fn each_lack_of_the_kernel_is_found_alone() {
+    use Verdict::{Missing, Warning};
+    assert_rows([
+        ("nothing", fine(), &[]),
+        (
+            "no capability",
+            with(|f| f.capabilities = Some(0)),
+            &[("privileges", Missing)],
+        ),
+        (
+            "CAP_BPF alone is away",
+            with(|f| f.capabilities = Some(0x1ff_ffff_ffff & !(1 << 39))),
+            &[("privileges", Missing)],
+        ),
+        (
+            "just enough",
+            with(|f| f.capabilities = Some(1 << 10 | 1 << 12 | 1 << 21 | 1 << 38 | 1 << 39)),
+            &[],
+        ),
+        (
+            "no /proc",
+            with(|f| f.capabilities = None),
+            &[("privileges", Warning)],
+        ),
+        (
+            "old kernel",
+            with(|f| f.kernel = "5.14.21".to_owned()),
+            &[("kernel", Missing)],
+        ),
+        (
+            "oldest kernel",
+            with(|f| f.kernel = "5.15.0".to_owned()),
+            &[],
+        ),
+        (
+            "strange kernel",
+            with(|f| f.kernel = "custom".to_owned()),
+            &[("kernel", Warning)],
+        ),
+        (
+            "bpf denied",
+            with(|f| f.programs = Some(Err("EPERM".to_owned()))),
+            &[("bpf", Missing)],
+        ),
+        (
+            "no tc programs",
+            with(|f| f.programs = Some(Ok(false))),
+            &[("bpf", Missing)],
+        ),
+        (
+            "no bpffs",
+            with(|f| f.bpffs = false),
+            &[("bpf file system", Missing)],
+        ),
+    ]);
+}
+
+#[test]
+fn each_lack_around_it_is_found_alone() {
+    use Verdict::{Missing, Warning};
+    assert_rows([
+        (
+            "serving",
+            with(|f| (f.serving, f.namespace) = (true, true)),
+            &[],
+        ),
+        (
+            "left by a crash",
+            with(|f| f.namespace = true),
+            &[("names", Warning)],
+        ),
+        (
+            "foreign metad0",
+            with(|f| f.interfaces.push(interface(9, "metad0"))),
+            &[("names", Missing)],
+        ),
+        (
+            "foreign metad1",
+            with(|f| f.interfaces.push(interface(9, "metad1"))),
+            &[("names", Missing)],
+        ),
+        (
+            "a likely name",
+            with(|f| f.interfaces.push(interface(9, "metad00"))),
+            &[],
+        ),
+        (
+            "no bridge yet",
+            with(|f| f.interfaces.clear()),
+            &[("interfaces virbr+", Warning)],
+        ),
+        (
+            "no libvirt",
+            with(|f| f.sources[0].subjects = Err("Failed to connect socket".to_owned())),
+            &[("libvirt qemu:///system", Missing)],
+        ),
+        (
+            "no directory",
+            with(|f| f.sources[1].subjects = Err("No such file or directory".to_owned())),
+            &[("directory /etc/metad/instances.d", Warning)],
+        ),
+        (
+            "a bad domain",
+            with(|f| {
+                f.sources[0]
+                    .problems
+                    .push(("web1".to_owned(), "line 3".to_owned()))
+            }),
+            &[("metadata of web1", Warning)],
+        ),
+    ]);
 }
 
 #[test]

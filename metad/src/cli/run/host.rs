@@ -112,8 +112,8 @@ fn headers(query: &Query) -> Result<HeaderMap, QueryError> {
         let malformed = || QueryError::Malformed {
             what: format!("`{name}: {value}` is no header"),
         };
-        let key = name.parse::<HeaderName>().map_err(|_| malformed())?;
-        let value = value.parse::<HeaderValue>().map_err(|_| malformed())?;
+        let key = name.parse::<HeaderName>().ok().ok_or_else(malformed)?;
+        let value = value.parse::<HeaderValue>().ok().ok_or_else(malformed)?;
         headers.append(key, value);
     }
     Ok(headers)

@@ -100,9 +100,16 @@ fn an_empty_list_of_sources_stays_empty() {
     assert_eq!(parse("source = []").unwrap().sources, []);
 }
 
+#[track_caller]
+fn assert_told(rows: &[(&str, &str, &str)]) {
+    for (case, text, expected) in rows {
+        assert_eq!(parse(text).unwrap_err().to_string(), *expected, "{case}");
+    }
+}
+
 #[test]
-fn mistakes_name_their_place_and_the_cure() {
-    for (case, text, expected) in [
+fn unknown_keys_name_their_place_and_the_nearest() {
+    assert_told(&[
         (
             "unknown key at the top",
             "nmae = \"x\"",
@@ -133,6 +140,12 @@ fn mistakes_name_their_place_and_the_cure() {
             "identity = \"mac\"",
             "line 1, column 1: unknown key `identity` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `datapath`, `source`",
         ),
+    ]);
+}
+
+#[test]
+fn bad_choices_name_the_allowed_ones() {
+    assert_told(&[
         (
             "a value that is none of the allowed",
             "[datapath]\nidentity = \"ip\"",
@@ -168,6 +181,12 @@ fn mistakes_name_their_place_and_the_cure() {
             "[[source]]\nkind = \"libvirt\"\n[[source]]\nkind = \"libvirt\"",
             "line 3, column 1: the source `libvirt qemu:///system` is there twice",
         ),
+    ]);
+}
+
+#[test]
+fn bad_values_name_what_belongs_there() {
+    assert_told(&[
         (
             "a text for a flag",
             "keep-alive = \"yes\"",
@@ -213,9 +232,7 @@ fn mistakes_name_their_place_and_the_cure() {
             "name = \"virbr\"",
             "line 1, column 8: interface pattern `virbr+` takes in metad's own link (virbr0, virbr1)\nhelp: narrow the pattern, or give this metad another `name`",
         ),
-    ] {
-        assert_eq!(parse(text).unwrap_err().to_string(), expected, "{case}");
-    }
+    ]);
 }
 
 #[test]
