@@ -204,7 +204,8 @@ impl Fields for NicFields {
             "interface" => self.interface = read(map, key, interface)?,
             "bridge" => self.bridge = read(map, key, interface)?,
             "addresses" => {
-                self.addresses = read_as(map, addresses)?.unwrap_or_default();
+                self.addresses =
+                    read_as(map, |texts: Vec<String>| addresses(&texts))?.unwrap_or_default();
             }
             _ => self.mtu = map.next_value()?,
         }
@@ -239,7 +240,7 @@ fn meta_data(tree: Map<String, Value>) -> Result<Map<String, Value>, String> {
     }
 }
 
-fn addresses(texts: Vec<String>) -> Result<Vec<Cidr>, String> {
+fn addresses(texts: &[String]) -> Result<Vec<Cidr>, String> {
     let read = texts.iter().map(|text| {
         let short: String = text.chars().take(60).collect();
         let refusal =

@@ -109,9 +109,8 @@ fn read(root: &Element) -> Result<Network, Fault> {
 
 fn address_of(ip: &Element) -> Result<Cidr, Fault> {
     let text = ip.attribute("address").unwrap_or_default();
-    let address: IpAddr = text
-        .parse()
-        .map_err(|_| ip.fault(format!("has the address `{text}`, which is none")))?;
+    let none = || ip.fault(format!("has the address `{text}`, which is none"));
+    let address: IpAddr = text.parse().ok().ok_or_else(none)?;
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let prefix = match (ip.attribute("prefix"), ip.attribute("netmask")) {
         (Some(prefix), _) => prefix.parse().ok(),
@@ -151,8 +150,8 @@ fn reservation(host: &Element) -> Result<Option<(Mac, IpAddr)>, Fault> {
     let mac = mac
         .parse()
         .map_err(|error| host.fault(format!("is broken: {error}")))?;
-    let none = |_| host.fault(format!("has the address `{address}`, which is none"));
-    Ok(Some((mac, address.parse().map_err(none)?)))
+    let none = || host.fault(format!("has the address `{address}`, which is none"));
+    Ok(Some((mac, address.parse().ok().ok_or_else(none)?)))
 }
 
 #[cfg(test)]

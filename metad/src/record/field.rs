@@ -242,6 +242,7 @@ fn not_one_of(word: &str, known: &'static [&'static str]) -> FieldError {
 mod tests {
     use super::*;
 
+    #[allow(clippy::too_many_lines, reason = "a table of cases")]
     #[test]
     fn values_are_taken_or_refused_with_a_reason() {
         type Read = fn(&str) -> Result<String, FieldError>;

@@ -164,6 +164,7 @@ mod tests {
     use super::*;
 
     /// The rule of LM-30 and every trap of LM-31.
+    #[allow(clippy::too_many_lines, reason = "a table of cases")]
     #[test]
     fn dedent_takes_away_layout_and_nothing_else() {
         for (case, text, expected) in [
