@@ -13,8 +13,9 @@ use uuid::Uuid;
 
 use super::schema::{NicFields, TopFields};
 use crate::instance::Nic;
+use crate::nearest::nearest;
 use crate::record::Record;
-use crate::record::field::{did_you_mean, nearest};
+use crate::record::field::did_you_mean;
 
 /// How a record file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read, read_as};
 use crate::instance::{Cidr, Mac, Nic, PublicKey};
-use crate::libvirt::network_xml::network_of;
 use crate::record::Record;
 use crate::record::field;
 use crate::record::payload::{Encoding, decode};
@@ -172,7 +171,7 @@ impl NicFields {
             .addresses
             .iter()
             .filter(|address| !host(address))
-            .find_map(|address| network_of(*address));
+            .find_map(|address| address.network());
         Ok(Nic {
             mac,
             interface: Some(interface),

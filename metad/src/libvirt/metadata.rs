@@ -17,8 +17,9 @@ use serde_json::{Map, Value};
 
 use super::xml::{Element, Fault};
 use crate::instance::PublicKey;
+use crate::nearest::nearest;
 use crate::record::Record;
-use crate::record::field::{self, FieldError, did_you_mean, nearest};
+use crate::record::field::{self, FieldError, did_you_mean};
 use crate::record::payload::{self, Encoding};
 
 /// The namespace of metad's own element.

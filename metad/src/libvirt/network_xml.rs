@@ -46,24 +46,11 @@ impl Network {
         let holds_an_address = |subnet: &&Cidr| {
             let mut of_nic = nic.addresses.iter();
             of_nic.any(|address| {
-                address.prefix == subnet.prefix && network_of(*address) == Some(**subnet)
+                address.prefix == subnet.prefix && address.network() == Some(**subnet)
             })
         };
         let subnet = self.subnets.iter().find(holds_an_address);
         nic.subnet = subnet.or(self.subnets.first()).copied();
-    }
-}
-
-/// The prefix that an IPv4 address stands in: host bits zero.
-pub(crate) fn network_of(cidr: Cidr) -> Option<Cidr> {
-    match cidr.address {
-        IpAddr::V4(address) => {
-            let host_bits = 32_u32.checked_sub(u32::from(cidr.prefix))?;
-            let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
-            let address = IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask));
-            Some(Cidr { address, ..cidr })
-        }
-        IpAddr::V6(_) => None,
     }
 }
 
@@ -88,7 +75,7 @@ fn read(root: &Element) -> Result<Network, Fault> {
     };
     for ip in root.children_named("ip") {
         let own = address_of(ip)?;
-        network.subnets.extend(network_of(own));
+        network.subnets.extend(own.network());
         let hosts = ip
             .child("dhcp")
             .into_iter()

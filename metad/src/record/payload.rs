@@ -9,7 +9,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 
 use super::USER_DATA_MAX;
-use super::field::{did_you_mean, nearest};
+use super::field::did_you_mean;
+use crate::nearest::nearest;
 
 /// How octets are written down as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -281,7 +281,7 @@ fn refusals_name_the_element_and_the_reason() {
         (
             "encoding",
             "<m:user-data encoding='gzip'>a</m:user-data>",
-            "<user-data> is encoded as `gzip`, which is not known",
+            "<user-data> is encoded as `gzip`, which is not known, did you mean `gzip+base64`?",
         ),
         (
             "base64",
