@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use metad_tests::frames::{METADATA, concerns};
+use metad_tests::frames::{METADATA, concerns, who_has};
 use metad_tests::lab::{Lab, Namespace, Plug, Request, Settings, Wire};
 use metad_tests::needs;
 
@@ -110,6 +110,51 @@ fn a_server_on_the_host_itself_keeps_the_address() -> Result<()> {
         host_gets_the_other(&lab)?;
     }
     assert_eq!(other.asked(), 5, "only the host asked the other service");
+    Ok(())
+}
+
+#[test]
+fn behind_the_uplink_of_a_bridge_the_address_is_not_ours() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    // The host's way to its cloud leads over the guests' bridge; the bridge's port is the uplink itself, no tap.
+    let cloud = cloud(&lab)?;
+    for line in [
+        "address delete 169.254.1.1/16 dev up0",
+        "link add link up0 name lan0 type macvlan mode passthru",
+        "link set lan0 master br0",
+        "link set lan0 up",
+        "address add 169.254.1.1/16 dev br0",
+    ] {
+        lab.host().ip(line)?;
+    }
+    let other = Other::start(&cloud)?;
+    let alice = guest(&lab, "alice", 5)?;
+    let wire = Wire::open(&cloud, "down0")?;
+    host_gets_the_other(&lab).context("before metad")?;
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    for _ in 0..5 {
+        gets_its_own(&alice)?;
+        lab.host().ip("neighbour flush dev br0")?;
+        host_gets_the_other(&lab).context("while metad runs")?;
+    }
+    assert_eq!(other.asked(), 6, "only the host asked the other service");
+    // A neighbour out there asks who has the address; the cloud's own stack does not hear what its own NIC sends.
+    wire.drain()?;
+    let neighbour = [0x02, 0, 0, 0, 0, 0x77];
+    wire.send(&who_has(neighbour, [169, 254, 1, 77].into(), METADATA))?;
+    wire.send(&who_has(
+        neighbour,
+        [169, 254, 1, 77].into(),
+        [169, 254, 1, 1].into(),
+    ))?;
+    let answers = |frame: &[u8]| frame.starts_with(&neighbour);
+    let first = wire.wait_for("the host's answer for itself", super::SOON, answers)?;
+    assert!(!concerns(&first, METADATA), "the LAN was told {first:02x?}");
+    assert_eq!(daemon.counters()?.arp_answered, 0, "alice has a route");
     Ok(())
 }
 
