@@ -26,6 +26,8 @@ pub struct Settings<'a> {
     pub attach: &'a str,
     /// More lines at the top level of the file.
     pub more: &'a str,
+    /// Whether a service manager keeps its run directory, as `RuntimeDirectoryPreserve=restart` does.
+    pub kept: bool,
 }
 
 impl Default for Settings<'_> {
@@ -35,6 +37,7 @@ impl Default for Settings<'_> {
             identity: "port",
             attach: "auto",
             more: "",
+            kept: false,
         }
     }
 }
@@ -47,6 +50,8 @@ pub struct Daemon {
     host: PathBuf,
     configuration: PathBuf,
     log: PathBuf,
+    /// The run directory that it is told to leave.
+    kept: Option<String>,
 }
 
 impl Daemon {
@@ -59,6 +64,7 @@ impl Daemon {
             host: lab.host().path(),
             configuration,
             log: lab.directory().join("metad.log"),
+            kept: settings.kept.then(|| format!("/run/{}", lab.name())),
         };
         daemon.start_again()?;
         Ok(daemon)
@@ -77,6 +83,9 @@ impl Daemon {
         let mut command = Namespace::enter(&self.host, &binary()?.to_string_lossy());
         command.args(["serve", "--log", "info", "--config"]);
         command.arg(&self.configuration);
+        if let Some(kept) = &self.kept {
+            command.env("RUNTIME_DIRECTORY", kept);
+        }
         command.stdout(log.try_clone()?).stderr(log);
         self.child = Some(command.spawn().context("cannot start metad")?);
         let ready = until("a ready daemon", STARTS, || {
@@ -186,6 +195,31 @@ impl Daemon {
         self.end(Signal::KILL)
     }
 
+    /// Waits for it to end by itself.
+    ///
+    /// # Errors
+    /// It does not; its log is in the error.
+    pub fn ends(&mut self) -> Result<ExitStatus> {
+        let child = self.child.as_mut().context("metad does not run")?;
+        let ended = until("the end of metad", STOPS, || child.try_wait().transpose());
+        let status = ended.with_context(|| format!("its log:\n{}", self.log()))?;
+        self.child = None;
+        status.context("cannot wait for metad")
+    }
+
+    /// Lets it see nothing of what happens while `act` runs; then everything at once.
+    ///
+    /// # Errors
+    /// It does not run, or `act` fails.
+    pub fn busy_while(&self, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.and_then(Pid::from_raw).context("metad does not run")?;
+        kill_process(pid, Signal::STOP).context("cannot hold metad up")?;
+        let done = act();
+        kill_process(pid, Signal::CONT).context("cannot let metad go on")?;
+        done
+    }
+
     fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
         let mut child = self.child.take().context("metad does not run")?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
@@ -272,6 +306,7 @@ fn configuration_text(name: &str, records: &Path, settings: &Settings<'_>) -> St
         identity,
         attach,
         more,
+        kept: _,
     } = settings;
     format!(
         "name = {name:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n\
