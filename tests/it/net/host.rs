@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use metad_tests::frames::{METADATA, concerns, who_has};
-use metad_tests::lab::{Lab, Namespace, Plug, Request, Settings, Wire};
+use metad_tests::frames::{Ends, METADATA, addresses, claim, concerns, syn, who_has};
+use metad_tests::lab::{Lab, Namespace, Plug, Request, Settings, Wire, until};
 use metad_tests::needs;
 
 use super::{GATEWAY, gets_its_own, guest, host_with_bridge};
@@ -55,6 +55,55 @@ fn host_gets_the_other(lab: &Lab) -> Result<()> {
         "the host was told {:?}",
         reply.text()
     );
+    Ok(())
+}
+
+/// `frame` behind so many tags of VLAN 0, which Linux takes off one by one.
+fn priority_tagged(frame: &[u8], tags: usize) -> Vec<u8> {
+    let (macs, rest) = frame.split_at(12);
+    [macs, &[0x81, 0, 0, 0].repeat(tags), rest].concat()
+}
+
+#[test]
+fn no_number_of_vlan_tags_leads_past_metad() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    lab.host().ip("address add 169.254.169.254/32 dev lo")?;
+    let _listening = Other::start(lab.host())?;
+    let (alice, attacker) = (guest(&lab, "alice", 5)?, guest(&lab, "attacker", 6)?);
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice", "attacker"])?;
+    let wire = attacker.wire()?;
+    let to_host = Ends {
+        from_mac: attacker.mac(),
+        to_mac: lab.mac_of("br0")?,
+        from: [10, 77, 0, 6].into(),
+        to: METADATA,
+        from_port: 40_000,
+        to_port: 80,
+    };
+    let mut sent = 0;
+    for tags in (1..=12).chain([40, 300]) {
+        wire.send(&priority_tagged(&syn(&to_host), tags))?;
+        wire.send(&priority_tagged(&claim(attacker.mac(), METADATA), tags))?;
+        sent += 2;
+    }
+    until("a drop for each frame", super::SOON, || {
+        (daemon.counters().ok()?.dropped("vlan-tagged") == sent).then_some(())
+    })
+    .with_context(|| format!("{sent} were sent; {:?}", daemon.counters()))?;
+    let answered: Vec<_> = wire.drain()?;
+    let answered = answered
+        .iter()
+        .filter(|frame| addresses(frame).is_some_and(|(from, _)| from == METADATA));
+    assert_eq!(answered.count(), 0, "the host's own server answered");
+    let believed = alice
+        .space()
+        .output("ip neighbour show to 169.254.169.254")?;
+    assert_eq!(believed, "", "a neighbour believes the claim");
+    needs::note(&format!("{sent} tagged frames, none got past the tap"));
     Ok(())
 }
 
