@@ -26,6 +26,8 @@ pub struct Settings<'a> {
     pub attach: &'a str,
     /// More lines at the top level of the file.
     pub more: &'a str,
+    /// More lines of the section `datapath`.
+    pub datapath: &'a str,
 }
 
 impl Default for Settings<'_> {
@@ -35,6 +37,7 @@ impl Default for Settings<'_> {
             identity: "port",
             attach: "auto",
             more: "",
+            datapath: "",
         }
     }
 }
@@ -272,9 +275,10 @@ fn configuration_text(name: &str, records: &Path, settings: &Settings<'_>) -> St
         identity,
         attach,
         more,
+        datapath,
     } = settings;
     format!(
-        "name = {name:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n\
+        "name = {name:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n{datapath}\n\
          [[source]]\nkind = \"directory\"\npath = {records:?}\n"
     )
 }
