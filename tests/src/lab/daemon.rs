@@ -57,11 +57,17 @@ impl Daemon {
         let configuration = lab.directory().join("metad.toml");
         let text = configuration_text(lab.name(), &lab.records(), settings);
         fs::write(&configuration, text).context("cannot write the configuration")?;
+        let log = lab.directory().join("metad.log");
+        Self::start_at(lab.host().path(), configuration, log)
+    }
+
+    /// Starts it in the network namespace of this file, with this configuration, and waits until it is ready.
+    pub(crate) fn start_at(host: PathBuf, configuration: PathBuf, log: PathBuf) -> Result<Self> {
         let mut daemon = Self {
             child: None,
-            host: lab.host().path(),
+            host,
             configuration,
-            log: lab.directory().join("metad.log"),
+            log,
         };
         daemon.start_again()?;
         Ok(daemon)
@@ -157,6 +163,16 @@ impl Daemon {
     /// Everything it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Where it logs to.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
+    /// The file it was configured by.
+    pub fn configuration(&self) -> &Path {
+        &self.configuration
     }
 
     /// The lines about requests.
@@ -284,7 +300,7 @@ fn configuration_text(name: &str, records: &Path, settings: &Settings<'_>) -> St
 }
 
 /// The daemon that `cargo xtask test` has built, or the one beside this test.
-fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("METAD_BIN") {
         return Ok(path.into());
     }
