@@ -228,7 +228,7 @@ fn milestone(line: &str) -> Option<String> {
 
 fn ask(shown: &Shown) -> Result<Became> {
     let command = format!(
-        "hostname --fqdn; cat /run/cloud-init/cloud-id; cut -d' ' -f3 ~/.ssh/authorized_keys | tr '\\n' ' '; echo; cat {MARK}"
+        "hostname; cat /run/cloud-init/cloud-id; cut -d' ' -f3 ~/.ssh/authorized_keys | tr '\\n' ' '; echo; cat {MARK}"
     );
     let answer = shown.key.run_soon(
         USER,
