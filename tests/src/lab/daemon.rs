@@ -14,9 +14,9 @@ use super::namespace::complain;
 use super::{Lab, Namespace, until};
 
 /// Generous: a machine under load still starts a daemon in less.
-const STARTS: Duration = Duration::from_secs(30);
-const STOPS: Duration = Duration::from_secs(20);
-const SETTLES: Duration = Duration::from_secs(10);
+const STARTS: Duration = Duration::from_secs(90);
+const STOPS: Duration = Duration::from_secs(60);
+const SETTLES: Duration = Duration::from_secs(60);
 
 /// What differs from one test to the next in the configuration.
 #[derive(Debug, Clone)]
