@@ -1,7 +1,7 @@
 //! Counters, and the bounded voice of the kernel side.
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use aya_log_ebpf::debug;
+use aya_log_ebpf::info;
 use metad_common::names::LOG_INTERVAL_NS;
 use metad_common::reason::{Counted, Reason, counter_index};
 
@@ -36,7 +36,7 @@ pub(crate) fn explain(packet: &Packet, reason: Reason) {
         unsafe { *last = before };
         return;
     }
-    debug!(
+    info!(
         packet.context(),
         "dropped on interface {}: {}",
         packet.ifindex(),

@@ -58,9 +58,24 @@ pub fn debian(
 /// Returns the small guest, built if the cache does not hold it.
 pub fn small(cache: &Cache, reuse: Reuse, progress: &Progress) -> Result<SmallImage> {
     let kernel = kernel::ready(cache, reuse, progress)?;
-    let initrd = small::ready(cache, &kernel, reuse, progress)?;
-    Ok(SmallImage {
-        vmlinuz: kernel.vmlinuz,
-        initrd,
-    })
+    small::ready(cache, &kernel, reuse, progress)
+}
+
+/// Whether the cache holds every image already.
+pub fn all_there(cache: &Cache) -> bool {
+    let debians = [Debian::Bookworm, Debian::Trixie].map(debian::recipe);
+    [kernel::recipe(), small::recipe()]
+        .iter()
+        .chain(&debians)
+        .all(|recipe| cache.place(recipe).exists())
+}
+
+/// Builds every image that the cache does not hold. Needs root and the network; what runs in a sandbox has none.
+pub fn all(cache: &Cache, reuse: Reuse, progress: &Progress) -> Result<()> {
+    let kernel = kernel::ready(cache, reuse, progress)?;
+    small::ready(cache, &kernel, reuse, progress)?;
+    for release in [Debian::Bookworm, Debian::Trixie] {
+        debian::ready(cache, release, reuse, progress)?;
+    }
+    Ok(())
 }

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use self::client::{Reply, Request};
-pub use self::daemon::{Counters, Daemon, Settings};
+pub use self::daemon::{Counters, Daemon, Settings, binary};
 pub use self::guest::{Guest, Plug};
 pub use self::namespace::Namespace;
 pub use self::snapshot::Snapshot;

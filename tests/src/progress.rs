@@ -28,6 +28,15 @@ impl Progress {
         }
     }
 
+    /// A clock that has been running for `elapsed` already, in another process.
+    pub fn resume(elapsed: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            started: now.checked_sub(elapsed).unwrap_or(now),
+            output: Mutex::new(()),
+        }
+    }
+
     /// Prints one line behind the time since the start.
     pub fn say(&self, line: impl fmt::Display) {
         self.print(&format!("[{:>6}] {line}", Seconds(self.started.elapsed())));

@@ -4,6 +4,7 @@
 mod daemon;
 mod domain;
 mod guest;
+mod host;
 mod metadata;
 mod network;
 mod ssh;
@@ -13,6 +14,7 @@ mod xml;
 pub use daemon::{Libvirt, URI};
 pub use domain::{Description, Identity, System};
 pub use guest::Guest;
+pub use host::{Asked, Host};
 pub use metadata::Metadata;
 pub use network::{Network, Nic};
 pub use ssh::Key;

@@ -6,7 +6,9 @@
 mod bpf;
 mod build_ebpf;
 mod ci;
+mod demo;
 mod elf;
+mod images;
 mod setup;
 mod shell;
 mod test;
@@ -55,6 +57,14 @@ enum Task {
         #[arg(long)]
         filter: Option<String>,
     },
+    /// Show it: a throw-away KVM host, real guests with cloud-init, and what metad told them
+    Demo(demo::Options),
+    /// Build the guests' images that the tests and the demo boot
+    Images {
+        /// Even those that are there
+        #[arg(long)]
+        rebuild: bool,
+    },
     /// Check format, lints, documentation, licences and the rules of the house
     Ci,
     /// Run a command as root in namespaces that vanish with it
@@ -87,6 +97,8 @@ fn run(task: Task) -> Result<ExitCode> {
             build_ebpf::run(profile).map(|()| ExitCode::SUCCESS)
         }
         Task::Test { floor, filter } => test::run(floor, filter.as_deref()),
+        Task::Demo(options) => demo::run(&options),
+        Task::Images { rebuild } => images::run(rebuild).map(|()| ExitCode::SUCCESS),
         Task::Ci => ci::run(),
         Task::Sandbox { command } => {
             let (program, words) = command.split_first().context("no command")?;

@@ -17,8 +17,8 @@ use serde_json::Value;
 pub(crate) use self::floor::Floor;
 use self::report::Report;
 use self::tally::Tally;
-use crate::setup;
 use crate::shell::{self, say};
+use crate::{images, setup};
 
 /// What one floor came to.
 struct Outcome {
@@ -34,6 +34,9 @@ pub(crate) fn run(only: Option<Floor>, filter: Option<&str>) -> Result<ExitCode>
     let floors: Vec<Floor> = only.map_or_else(|| Floor::ALL.to_vec(), |floor| vec![floor]);
     for floor in &floors {
         setup::ensure(floor.purpose())?;
+    }
+    if floors.contains(&Floor::Guest) && (shell::is_root() || shell::may_sudo()) {
+        images::ensure()?;
     }
     build_daemon()?;
     let tests = build_tests()?;

@@ -86,7 +86,7 @@ fn compare(attach: &str, end: End) -> Result<()> {
         }
     }
     let mut differences = Vec::new();
-    until("the host as it was", Duration::from_secs(10), || {
+    until("the host as it was", Duration::from_secs(60), || {
         differences = match Snapshot::take(&lab) {
             Ok(now) => before.differences(&now),
             Err(error) => vec![format!("{error:#}")],
@@ -101,7 +101,7 @@ fn compare(attach: &str, end: End) -> Result<()> {
     // The kernel frees a program a moment after its last user is gone.
     until(
         "the end of every program and map",
-        Duration::from_secs(10),
+        Duration::from_secs(60),
         || {
             let left = loaded_programs()
                 .flatten()
@@ -224,11 +224,11 @@ fn what_is_called_like_us_survives_every_start() -> Result<()> {
     for kept in [false, true] {
         let lab = host_with_bridge()?;
         let alice = guest(&lab, "alice", 5)?;
-        let mut daemon = lab.serve(&Settings {
-            kept,
-            ..Settings::default()
-        })?;
+        let mut daemon = lab.serve(&Settings::default())?;
         daemon.stop()?;
+        if kept {
+            daemon.keep_run_directory(&format!("/run/{}", lab.name()));
+        }
         for (make, show, remove) in NAMESAKES {
             let run = |line: &str| lab.host().output(&line.replace("NAME", lab.name()));
             run(make)?;

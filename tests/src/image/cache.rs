@@ -19,13 +19,13 @@ pub struct Cache {
 
 /// What to build: the cache derives the file's name from it.
 #[derive(Debug)]
-pub(super) struct Recipe<'a> {
+pub(super) struct Recipe {
     /// What people call it: `bookworm`.
-    pub(super) name: &'a str,
+    pub(super) name: &'static str,
     /// With the dot, or empty for a directory.
-    pub(super) extension: &'a str,
+    pub(super) extension: &'static str,
     /// Everything that decides what comes out.
-    pub(super) text: &'a str,
+    pub(super) text: String,
 }
 
 impl Cache {
@@ -58,17 +58,12 @@ impl Cache {
     /// directory that is removed afterwards.
     pub(super) fn ready(
         &self,
-        recipe: &Recipe<'_>,
+        recipe: &Recipe,
         reuse: Reuse,
         progress: &Progress,
         build: impl FnOnce(&Scratch) -> Result<PathBuf>,
     ) -> Result<PathBuf> {
-        let finished = self.directory.join(format!(
-            "{}-{:016x}{}",
-            recipe.name,
-            fingerprint(recipe.text),
-            recipe.extension
-        ));
+        let finished = self.place(recipe);
         if finished.exists() && reuse == Reuse::Yes {
             return Ok(finished);
         }
@@ -98,6 +93,16 @@ impl Cache {
             size(&finished) / (1024 * 1024)
         ));
         Ok(finished)
+    }
+
+    /// Where what `recipe` names lies, or will lie.
+    pub(super) fn place(&self, recipe: &Recipe) -> PathBuf {
+        self.directory.join(format!(
+            "{}-{:016x}{}",
+            recipe.name,
+            fingerprint(&recipe.text),
+            recipe.extension
+        ))
     }
 
     fn wait_turn(&self, name: &str, progress: &Progress) -> Result<File> {
@@ -172,11 +177,11 @@ mod tests {
 
     use super::*;
 
-    fn recipe(text: &str) -> Recipe<'_> {
+    fn recipe(text: &str) -> Recipe {
         Recipe {
             name: "thing",
             extension: ".img",
-            text,
+            text: text.to_owned(),
         }
     }
 

@@ -125,19 +125,21 @@ pub(super) fn ready(
     reuse: Reuse,
     progress: &Progress,
 ) -> Result<PathBuf> {
-    let text = format!(
-        "{}\n{}\n{OPTIONS:?}\n{FILES:?}\n{ENABLED:?}\n{MASKED:?}\n{DISK_SIZE}",
-        debian.suite(),
-        debian.packages()
-    );
-    let recipe = Recipe {
-        name: debian.suite(),
-        extension: ".qcow2",
-        text: &text,
-    };
-    cache.ready(&recipe, reuse, progress, |scratch| {
+    cache.ready(&recipe(debian), reuse, progress, |scratch| {
         build(debian, scratch, progress)
     })
+}
+
+/// What it is made from.
+pub(super) fn recipe(debian: Debian) -> Recipe {
+    let (suite, packages) = (debian.suite(), debian.packages());
+    Recipe {
+        name: suite,
+        extension: ".qcow2",
+        text: format!(
+            "{suite}\n{packages}\n{OPTIONS:?}\n{FILES:?}\n{ENABLED:?}\n{MASKED:?}\n{DISK_SIZE}"
+        ),
+    }
 }
 
 fn build(debian: Debian, scratch: &Scratch, progress: &Progress) -> Result<PathBuf> {

@@ -41,13 +41,9 @@ const INIT: &str = include_str!("kernel/init.sh");
 
 /// Returns the kernel, fetched if the cache does not hold it.
 pub(super) fn ready(cache: &Cache, reuse: Reuse, progress: &Progress) -> Result<Kernel> {
-    let text = format!("{PACKAGE}\n{MODULES:?}\n{INIT}");
-    let recipe = Recipe {
-        name: "kernel",
-        extension: "",
-        text: &text,
-    };
-    let directory = cache.ready(&recipe, reuse, progress, |scratch| build(scratch, progress))?;
+    let directory = cache.ready(&recipe(), reuse, progress, |scratch| {
+        build(scratch, progress)
+    })?;
     Ok(Kernel {
         vmlinuz: directory.join("vmlinuz"),
         initrd: directory.join("initrd"),
@@ -55,7 +51,16 @@ pub(super) fn ready(cache: &Cache, reuse: Reuse, progress: &Progress) -> Result<
     })
 }
 
-/// Loads the modules in an initial RAM disk's directory, in order, under `/lib/modules`.
+/// What it is made from.
+pub(super) fn recipe() -> Recipe {
+    Recipe {
+        name: "kernel",
+        extension: "",
+        text: format!("{PACKAGE}\n{MODULES:?}\n{INIT}"),
+    }
+}
+
+/// Puts the modules into an initial RAM disk's directory, in order, under `/lib/modules`.
 pub(super) fn copy_modules(from: &Path, root: &Path) -> Result<()> {
     let into = root.join("lib/modules");
     fs::create_dir_all(&into)?;

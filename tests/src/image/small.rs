@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::cache::{Cache, Recipe, Scratch};
 use super::command::run;
-use super::kernel::{self, Kernel, MODULES};
-use super::{Reuse, cpio};
+use super::kernel::{self, Kernel};
+use super::{Reuse, SmallImage, cpio};
 use crate::progress::Progress;
 
 const INIT: &str = include_str!("small/init.sh");
@@ -16,23 +16,30 @@ const LEASE: &str = include_str!("small/lease.sh");
 /// The program is compiled on its own, not by cargo: it must be static, and needs nothing but the standard library.
 const AGENT: &str = include_str!("../bin/small-guest.rs");
 
-/// Returns the initial RAM disk, built if the cache does not hold it.
+/// Returns kernel and initial RAM disk, built if the cache does not hold it.
 pub(super) fn ready(
     cache: &Cache,
     kernel: &Kernel,
     reuse: Reuse,
     progress: &Progress,
-) -> Result<PathBuf> {
-    let kernel_key = kernel.modules.parent().and_then(Path::file_name);
-    let text = format!("{kernel_key:?}\n{MODULES:?}\n{INIT}\n{LEASE}\n{AGENT}");
-    let recipe = Recipe {
-        name: "small",
-        extension: ".initrd",
-        text: &text,
-    };
-    cache.ready(&recipe, reuse, progress, |scratch| {
+) -> Result<SmallImage> {
+    let directory = cache.ready(&recipe(), reuse, progress, |scratch| {
         build(kernel, scratch, progress)
+    })?;
+    Ok(SmallImage {
+        vmlinuz: directory.join("vmlinuz"),
+        initrd: directory.join("initrd"),
     })
+}
+
+/// What it is made from.
+pub(super) fn recipe() -> Recipe {
+    let kernel = kernel::recipe().text;
+    Recipe {
+        name: "small",
+        extension: "",
+        text: format!("{kernel}\n{INIT}\n{LEASE}\n{AGENT}"),
+    }
 }
 
 fn build(kernel: &Kernel, scratch: &Scratch, progress: &Progress) -> Result<PathBuf> {
@@ -43,9 +50,12 @@ fn build(kernel: &Kernel, scratch: &Scratch, progress: &Progress) -> Result<Path
     progress.step("small guest: compiling its program", || {
         compile(scratch, &root.join("bin/small-guest"))
     })?;
-    let finished = scratch.join("initrd");
-    fs::write(&finished, cpio::Archive::of_directory(&root)?)?;
-    Ok(finished)
+    let made = scratch.join("made");
+    fs::create_dir(&made)?;
+    fs::write(made.join("initrd"), cpio::Archive::of_directory(&root)?)?;
+    // Its own copy: modules must come from the very kernel that loads them.
+    fs::copy(&kernel.vmlinuz, made.join("vmlinuz"))?;
+    Ok(made)
 }
 
 fn write_script(path: &Path, text: &str) -> Result<()> {

@@ -14,9 +14,9 @@ use super::namespace::complain;
 use super::{Lab, Namespace, until};
 
 /// Generous: a machine under load still starts a daemon in less.
-const STARTS: Duration = Duration::from_secs(30);
-const STOPS: Duration = Duration::from_secs(20);
-const SETTLES: Duration = Duration::from_secs(10);
+const STARTS: Duration = Duration::from_secs(90);
+const STOPS: Duration = Duration::from_secs(60);
+const SETTLES: Duration = Duration::from_secs(60);
 
 /// What differs from one test to the next in the configuration.
 #[derive(Debug, Clone)]
@@ -26,8 +26,8 @@ pub struct Settings<'a> {
     pub attach: &'a str,
     /// More lines at the top level of the file.
     pub more: &'a str,
-    /// Whether a service manager keeps its run directory, as `RuntimeDirectoryPreserve=restart` does.
-    pub kept: bool,
+    /// More lines of the section `datapath`.
+    pub datapath: &'a str,
 }
 
 impl Default for Settings<'_> {
@@ -37,7 +37,7 @@ impl Default for Settings<'_> {
             identity: "port",
             attach: "auto",
             more: "",
-            kept: false,
+            datapath: "",
         }
     }
 }
@@ -59,12 +59,18 @@ impl Daemon {
         let configuration = lab.directory().join("metad.toml");
         let text = configuration_text(lab.name(), &lab.records(), settings);
         fs::write(&configuration, text).context("cannot write the configuration")?;
+        let log = lab.directory().join("metad.log");
+        Self::start_at(lab.host().path(), configuration, log)
+    }
+
+    /// Starts it in the network namespace of this file, with this configuration, and waits until it is ready.
+    pub(crate) fn start_at(host: PathBuf, configuration: PathBuf, log: PathBuf) -> Result<Self> {
         let mut daemon = Self {
             child: None,
-            host: lab.host().path(),
+            host,
             configuration,
-            log: lab.directory().join("metad.log"),
-            kept: settings.kept.then(|| format!("/run/{}", lab.name())),
+            log,
+            kept: None,
         };
         daemon.start_again()?;
         Ok(daemon)
@@ -99,6 +105,12 @@ impl Daemon {
             Ok(Err(status)) => bail!("metad ended ({status}):\n{}", self.log()),
             Err(error) => Err(error).with_context(|| format!("its log:\n{}", self.log())),
         }
+    }
+
+    /// Has it started from now on as by a service manager that keeps the run directory
+    /// (`RuntimeDirectoryPreserve=restart`).
+    pub fn keep_run_directory(&mut self, run_directory: &str) {
+        self.kept = Some(run_directory.to_owned());
     }
 
     /// What `metad status --json` says.
@@ -163,6 +175,16 @@ impl Daemon {
     /// Everything it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Where it logs to.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
+    /// The file it was configured by.
+    pub fn configuration(&self) -> &Path {
+        &self.configuration
     }
 
     /// The lines about requests.
@@ -306,16 +328,16 @@ fn configuration_text(name: &str, records: &Path, settings: &Settings<'_>) -> St
         identity,
         attach,
         more,
-        kept: _,
+        datapath,
     } = settings;
     format!(
-        "name = {name:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n\
+        "name = {name:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n{datapath}\n\
          [[source]]\nkind = \"directory\"\npath = {records:?}\n"
     )
 }
 
 /// The daemon that `cargo xtask test` has built, or the one beside this test.
-fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("METAD_BIN") {
         return Ok(path.into());
     }

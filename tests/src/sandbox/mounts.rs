@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount,
+};
 
 /// Directories that get an empty file system of their own. `/run` whole: it holds `netns`, `libvirt`, `metad` and
 /// every pid file.
@@ -36,10 +38,19 @@ pub(super) fn isolate() -> Result<()> {
     for place in ["/run/netns", "/run/libvirt", "/run/lock"] {
         fs::create_dir(place).with_context(|| format!("cannot create {place}"))?;
     }
-    if Path::new("/dev/kvm").exists() {
-        mount_bind("/dev/null", "/dev/kvm").context("cannot hide /dev/kvm")?;
+    hide_kvm()
+}
+
+/// Guests are emulated, since a `/dev/kvm` that is there need not work. In its place stands a file that not even root
+/// may write: were it accessible, libvirt would probe every emulator again before each start of a guest, 5 s each time.
+fn hide_kvm() -> Result<()> {
+    if !Path::new("/dev/kvm").exists() {
+        return Ok(());
     }
-    Ok(())
+    fs::write("/run/no-kvm", "").context("cannot write /run/no-kvm")?;
+    mount_bind("/run/no-kvm", "/dev/kvm").context("cannot hide /dev/kvm")?;
+    mount_remount("/dev/kvm", MountFlags::BIND | MountFlags::RDONLY, "")
+        .context("cannot hide /dev/kvm")
 }
 
 fn fresh(kind: &str, place: &str, options: &str) -> Result<()> {

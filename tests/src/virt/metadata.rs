@@ -11,6 +11,7 @@ pub(super) const NAMESPACE: &str = "urn:metad:instance:1";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
     pub instance_id: Option<String>,
+    pub hostname: Option<String>,
     pub instance_type: Option<String>,
     pub availability_zone: Option<String>,
     /// `(name, key)`.
@@ -42,6 +43,7 @@ impl Metadata {
             }
         };
         simple("instance-id", &self.instance_id);
+        simple("hostname", &self.hostname);
         simple("instance-type", &self.instance_type);
         simple("user-data", &self.user_data);
         if let Some(zone) = &self.availability_zone {

@@ -35,6 +35,11 @@ impl Key {
         })
     }
 
+    /// The file of the private key.
+    pub fn file(&self) -> &Path {
+        &self.private
+    }
+
     /// Runs a command in a guest and returns its standard output; once, without patience.
     pub fn run(&self, user: &str, address: Ipv4Addr, command: &str) -> Result<String> {
         let private = self.private.to_string_lossy();
