@@ -75,6 +75,8 @@ pub async fn remove(config: &Config) -> Removed {
 fn stop(config: &Config) -> anyhow::Result<bool> {
     match block_on(Client::new(&config.admin_socket()).stop())? {
         Ok(()) => Ok(true),
+        // It ends already, and hears no more; whether it does, its claim will tell.
+        Err(ClientError::Broken { .. }) => Ok(true),
         Err(ClientError::NotRunning { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }

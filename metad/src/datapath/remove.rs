@@ -179,10 +179,25 @@ async fn remove_filter(
     let index = i32::try_from(ifindex).unwrap_or(i32::MAX);
     let mut request = handle.qdisc().del(index);
     address(request.message_mut());
-    request.execute().await.map_err(|source| Leftover::Qdisc {
-        interface: interface(),
-        source,
-    })
+    match request.execute().await {
+        Err(source) if !is_gone(&source) => Err(Leftover::Qdisc {
+            interface: interface(),
+            source,
+        }),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The kernel's words for a qdisc that is not there: none was, or the place of one is empty again.
+fn is_gone(error: &rtnetlink::Error) -> bool {
+    use rustix::io::Errno;
+    let rtnetlink::Error::NetlinkError(message) = error else {
+        return false;
+    };
+    let code = message.raw_code().unsigned_abs();
+    [Errno::NOENT, Errno::INVAL]
+        .iter()
+        .any(|gone| code == gone.raw_os_error().unsigned_abs())
 }
 
 /// Whether somebody else has put filters into the qdisc that we added.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -297,6 +299,51 @@ fn down_ends_a_daemon_whose_run_directory_was_deleted() -> Result<()> {
     daemon.ends()?;
     let after = Snapshot::settled(&lab)?;
     assert_eq!(before.differences(&after), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn down_goes_on_where_a_killed_stop_had_come_to() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let before = Snapshot::settled(&lab)?;
+    let mut daemon = lab.serve(&Settings {
+        attach: "clsact",
+        ..Settings::default()
+    })?;
+    daemon.seated(&["alice"])?;
+    daemon.kill()?;
+    let tap = alice.interface();
+    lab.host()
+        .output(&format!("tc qdisc delete dev {tap} clsact"))?;
+    down(&daemon)?;
+    let after = Snapshot::settled(&lab)?;
+    assert_eq!(before.differences(&after), Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn down_waits_for_a_daemon_that_ends_already() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let mut daemon = lab.serve(&Settings::default())?;
+    daemon.stop()?;
+    // A daemon on its last way takes connections and answers none.
+    let run_dir = std::path::PathBuf::from("/run").join(lab.name());
+    fs::DirBuilder::new().mode(0o700).create(&run_dir)?;
+    let ending = UnixListener::bind(run_dir.join("admin.sock"))?;
+    let ended = std::thread::spawn(move || ending.accept().map(drop));
+    down(&daemon)?;
+    assert!(
+        ended.join().is_ok_and(|asked| asked.is_ok()),
+        "it was asked"
+    );
+    assert!(!run_dir.exists(), "the run directory is left");
     Ok(())
 }
 
