@@ -1,7 +1,7 @@
 //! Counters, and the bounded voice of the kernel side.
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use aya_log_ebpf::debug;
+use aya_log_ebpf::info;
 use metad_common::names::LOG_INTERVAL_NS;
 use metad_common::reason::{Counted, Reason, counter_index};
 
@@ -12,9 +12,10 @@ use crate::packet::Packet;
 #[inline(always)]
 pub(crate) fn bump(counted: Counted) {
     if let Some(counter) = maps::COUNTERS.get_ptr_mut(counter_index(counted)) {
-        // SAFETY: the pointer came from the map just now; the value is this CPU's own and programs of this kind do
-        // not interrupt each other on one CPU.
-        unsafe { *counter = (*counter).wrapping_add(1) };
+        // SAFETY: the pointer came from the map just now and is checked by then; nothing else refers to this value.
+        let counter = unsafe { &mut *counter };
+        // The value is this CPU's own, and programs of this kind do not interrupt each other on one CPU.
+        *counter = counter.wrapping_add(1);
     }
 }
 
@@ -35,7 +36,7 @@ pub(crate) fn explain(packet: &Packet, reason: Reason) {
         unsafe { *last = before };
         return;
     }
-    debug!(
+    info!(
         packet.context(),
         "dropped on interface {}: {}",
         packet.ifindex(),

@@ -2,14 +2,12 @@
 //! refused with its place in the file; nothing is guessed and nothing is ignored.
 
 mod file;
-mod nearest;
 mod pattern;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use file::Fault;
-pub use nearest::nearest;
 pub use pattern::Pattern;
 
 /// Where the configuration is looked for unless the command line names another file.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -107,6 +107,25 @@ pub struct Nic {
 pub struct Cidr {
     pub address: IpAddr,
     pub prefix: u8,
+}
+
+impl Cidr {
+    /// The prefix that the address stands in: host bits zero. `None` for a prefix that is longer than the address.
+    pub fn network(self) -> Option<Self> {
+        let address = match self.address {
+            IpAddr::V4(address) => {
+                let host_bits = 32_u32.checked_sub(u32::from(self.prefix))?;
+                let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+            }
+            IpAddr::V6(address) => {
+                let host_bits = 128_u32.checked_sub(u32::from(self.prefix))?;
+                let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+            }
+        };
+        Some(Self { address, ..self })
+    }
 }
 
 impl fmt::Display for Cidr {

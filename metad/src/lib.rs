@@ -18,6 +18,7 @@ pub mod interfaces;
 pub mod inventory;
 pub mod libvirt;
 pub mod listen;
+pub mod nearest;
 pub mod netns;
 pub mod record;
 pub mod render;

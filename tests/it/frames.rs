@@ -1,11 +1,10 @@
-//! Frames by name, with right checksums: what guests send and what the daemon answers.
+//! Frames octet by octet, as the kernel's own floor compares them: the laboratory's, with plain addresses.
+
+use metad_tests::frames;
+pub(crate) use metad_tests::frames::{ACK, SYN};
 
 /// The metadata service's address.
-pub(crate) const METADATA: [u8; 4] = [169, 254, 169, 254];
-
-/// TCP flags.
-pub(crate) const SYN: u8 = 0x02;
-pub(crate) const ACK: u8 = 0x10;
+pub(crate) const METADATA: [u8; 4] = frames::METADATA.octets();
 
 /// Who sends a frame to whom.
 #[derive(Debug, Clone, Copy)]
@@ -16,42 +15,32 @@ pub(crate) struct Ends {
     pub(crate) to: [u8; 4],
 }
 
-/// A TCP segment without options: `ports` are source and destination.
-pub(crate) fn tcp(ends: &Ends, ports: [u16; 2], flags: u8, payload: &[u8]) -> Vec<u8> {
-    let mut segment = Vec::new();
-    segment.extend(ports[0].to_be_bytes());
-    segment.extend(ports[1].to_be_bytes());
-    segment.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
-    segment.extend(payload);
-    let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
-    let pseudo = [&ends.from[..], &ends.to[..], &[0, 6], &length.to_be_bytes()].concat();
-    let checksum = checksum(&[pseudo, segment.clone()].concat());
-    segment.splice(16..18, checksum);
-    ipv4(ends, 6, &segment)
+impl Ends {
+    fn with_ports(&self, [from_port, to_port]: [u16; 2]) -> frames::Ends {
+        frames::Ends {
+            from_mac: self.from_mac,
+            to_mac: self.to_mac,
+            from: self.from.into(),
+            to: self.to.into(),
+            from_port,
+            to_port,
+        }
+    }
 }
 
-/// A UDP datagram to port 80, without a checksum.
+/// A TCP segment without options: `ports` are source and destination.
+pub(crate) fn tcp(ends: &Ends, ports: [u16; 2], flags: u8, payload: &[u8]) -> Vec<u8> {
+    frames::tcp(&ends.with_ports(ports), flags, 1, 0, payload)
+}
+
+/// A UDP datagram to port 80.
 pub(crate) fn udp(ends: &Ends) -> Vec<u8> {
-    ipv4(ends, 17, &[0x9c, 0x40, 0, 80, 0, 8, 0, 0])
+    frames::udp(&ends.with_ports([40_000, 80]), b"")
 }
 
 /// An IPv4 packet of any protocol.
 pub(crate) fn ipv4(ends: &Ends, protocol: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(20 + payload.len()).unwrap_or(u16::MAX);
-    let [l0, l1] = length.to_be_bytes();
-    let mut header = vec![0x45, 0, l0, l1, 0, 1, 0x40, 0, 64, protocol, 0, 0];
-    header.extend(ends.from);
-    header.extend(ends.to);
-    let checksum = checksum(&header);
-    header.splice(10..12, checksum);
-    [
-        &ends.to_mac[..],
-        &ends.from_mac,
-        &[0x08, 0x00],
-        &header,
-        payload,
-    ]
-    .concat()
+    frames::ip(&ends.with_ports([0, 0]), protocol, payload)
 }
 
 /// An ARP message: 1 asks, 2 answers (RFC 826).
@@ -97,22 +86,7 @@ pub(crate) fn checksums_hold(frame: &[u8]) -> bool {
         return false;
     };
     let pseudo = [addresses, &[0, 6], &length.to_be_bytes(), segment].concat();
-    checksum(header) == [0, 0] && checksum(&pseudo) == [0, 0]
-}
-
-/// The internet checksum (RFC 1071).
-fn checksum(octets: &[u8]) -> [u8; 2] {
-    let pairs = octets.chunks(2).map(|pair| match pair {
-        [high, low] => u32::from(u16::from_be_bytes([*high, *low])),
-        [high] => u32::from(*high) << 8,
-        _ => 0,
-    });
-    let mut sum: u32 = pairs.sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    let folded = u16::try_from(sum).unwrap_or(u16::MAX);
-    (!folded).to_be_bytes()
+    frames::checksum(&[header]) == 0 && frames::checksum(&[&pseudo]) == 0
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 )]
 
 mod frames;
+mod guest;
 mod kernel;
 mod net;
 mod object;

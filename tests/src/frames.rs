@@ -127,7 +127,8 @@ pub fn concerns(frame: &[u8], address: Ipv4Addr) -> bool {
         .is_some_and(|rest| rest.windows(4).any(|window| window == octets))
 }
 
-fn ip(ends: &Ends, protocol: u8, payload: &[u8]) -> Vec<u8> {
+/// An IPv4 packet of any protocol.
+pub fn ip(ends: &Ends, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let mut header = vec![0x45, 0];
     header.extend(length(20 + payload.len()));
     header.extend([0, 1, 0x40, 0, 64, protocol, 0, 0]);
@@ -170,7 +171,7 @@ fn put(octets: &mut [u8], at: usize, value: u16) {
 }
 
 /// The internet checksum over parts of even length, the last one excepted (RFC 1071).
-fn checksum(parts: &[&[u8]]) -> u16 {
+pub fn checksum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0_u32;
     for pair in parts.iter().flat_map(|part| part.chunks(2)) {
         let high = pair.first().copied().unwrap_or_default();

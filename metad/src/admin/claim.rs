@@ -125,7 +125,7 @@ impl Claim {
 }
 
 impl Drop for Claim {
-    /// Nobody is misled by a socket without a daemon; the token key stays for the next one.
+    /// Nobody is misled by a socket without a daemon; the rest goes with [`Claim::remove`].
     fn drop(&mut self) {
         // A socket that cannot be removed is replaced by the next daemon.
         let _ = std::fs::remove_file(socket_in(&self.run_dir));

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::config::nearest;
+use crate::nearest::nearest;
 
 /// A request as a guest would make it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, nearest};
+use super::{Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources};
+use crate::nearest::nearest;
 
 /// What is wrong in a configuration, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -13,8 +13,9 @@ use uuid::Uuid;
 
 use super::schema::{NicFields, TopFields};
 use crate::instance::Nic;
+use crate::nearest::nearest;
 use crate::record::Record;
-use crate::record::field::{did_you_mean, nearest};
+use crate::record::field::did_you_mean;
 
 /// How a record file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,12 +97,13 @@ fn yaml_error(error: &serde_saphyr::Error) -> FormError {
 fn yaml_reason(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error;
     if let Error::Budget { breach, .. } = error {
-        return match breach {
-            serde_saphyr::budget::BudgetBreach::Documents { .. } => {
-                "a second document starts here".to_owned()
-            }
-            _ => "this is more than a record may hold".to_owned(),
+        let second = matches!(breach, serde_saphyr::budget::BudgetBreach::Documents { .. });
+        let reason = if second {
+            "a second document starts here"
+        } else {
+            "this is more than a record may hold"
         };
+        return reason.to_owned();
     }
     if let Error::AliasReplayLimitExceeded { .. } = error {
         return "aliases make this larger than a record may be".to_owned();

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read, read_as};
 use crate::instance::{Cidr, Mac, Nic, PublicKey};
-use crate::libvirt::network_xml::network_of;
 use crate::record::Record;
 use crate::record::field;
 use crate::record::payload::{Encoding, decode};
@@ -172,7 +171,7 @@ impl NicFields {
             .addresses
             .iter()
             .filter(|address| !host(address))
-            .find_map(|address| network_of(*address));
+            .find_map(|address| address.network());
         Ok(Nic {
             mac,
             interface: Some(interface),
@@ -204,7 +203,8 @@ impl Fields for NicFields {
             "interface" => self.interface = read(map, key, interface)?,
             "bridge" => self.bridge = read(map, key, interface)?,
             "addresses" => {
-                self.addresses = read_as(map, addresses)?.unwrap_or_default();
+                self.addresses =
+                    read_as(map, |texts: Vec<String>| addresses(&texts))?.unwrap_or_default();
             }
             _ => self.mtu = map.next_value()?,
         }
@@ -239,7 +239,7 @@ fn meta_data(tree: Map<String, Value>) -> Result<Map<String, Value>, String> {
     }
 }
 
-fn addresses(texts: Vec<String>) -> Result<Vec<Cidr>, String> {
+fn addresses(texts: &[String]) -> Result<Vec<Cidr>, String> {
     let read = texts.iter().map(|text| {
         let short: String = text.chars().take(60).collect();
         let refusal =

@@ -1,5 +1,10 @@
 //! On a real directory with a real watch; every test waits for what it wants to see.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test waits for one event of many"
+)]
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::symlink;

@@ -75,8 +75,9 @@ fn frame(root: &Element) -> Result<Domain, Fault> {
     let uuid = need("uuid")?;
     let id = match root.attribute("id") {
         Some(id) => Some(
-            id.parse()
-                .map_err(|_| root.fault("has an `id` that is no number"))?,
+            id.parse::<u64>()
+                .ok()
+                .ok_or_else(|| root.fault("has an `id` that is no number"))?,
         ),
         None => None,
     };
@@ -110,11 +111,11 @@ fn interface(element: &Element, running: bool) -> Result<Nic, Fault> {
         .parse()
         .map_err(|error| element.fault(format!("is broken: {error}")))?;
     let target = attribute_of(element, "target", "dev").filter(|_| running);
-    let size = attribute_of(element, "mtu", "size");
-    let mtu = size
-        .map(str::parse)
-        .transpose()
-        .map_err(|_| element.fault("has an MTU that is no number"))?;
+    let size = attribute_of(element, "mtu", "size")
+        .map(str::parse::<u32>)
+        .transpose();
+    let mtu =
+        size.map_err(|error| element.fault(format!("has an MTU that is no number: {error}")))?;
     Ok(Nic {
         mac,
         interface: target.map(str::to_owned),

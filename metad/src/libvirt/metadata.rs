@@ -12,12 +12,14 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::xml::{Element, Fault};
 use crate::instance::PublicKey;
+use crate::nearest::nearest;
 use crate::record::Record;
-use crate::record::field::{self, FieldError, did_you_mean, nearest};
+use crate::record::field::{self, FieldError, did_you_mean};
 use crate::record::payload::{self, Encoding};
 
 /// The namespace of metad's own element.
@@ -252,13 +254,16 @@ fn object_of(element: &Element) -> Result<Map<String, Value>, Fault> {
         };
         let entry = object.entry(child.name.clone());
         match entry {
-            serde_json::map::Entry::Vacant(vacant) => {
+            Entry::Vacant(vacant) => {
                 vacant.insert(new);
             }
-            serde_json::map::Entry::Occupied(mut occupied) => match occupied.get_mut() {
-                Value::Array(list) => list.push(new),
-                single => *single = Value::Array(vec![single.take(), new]),
-            },
+            Entry::Occupied(mut occupied) => {
+                let old = occupied.get_mut();
+                match old.as_array_mut() {
+                    Some(list) => list.push(new),
+                    None => *old = Value::Array(vec![old.take(), new]),
+                }
+            }
         }
     }
     Ok(object)

@@ -46,24 +46,11 @@ impl Network {
         let holds_an_address = |subnet: &&Cidr| {
             let mut of_nic = nic.addresses.iter();
             of_nic.any(|address| {
-                address.prefix == subnet.prefix && network_of(*address) == Some(**subnet)
+                address.prefix == subnet.prefix && address.network() == Some(**subnet)
             })
         };
         let subnet = self.subnets.iter().find(holds_an_address);
         nic.subnet = subnet.or(self.subnets.first()).copied();
-    }
-}
-
-/// The prefix that an IPv4 address stands in: host bits zero.
-pub(crate) fn network_of(cidr: Cidr) -> Option<Cidr> {
-    match cidr.address {
-        IpAddr::V4(address) => {
-            let host_bits = 32_u32.checked_sub(u32::from(cidr.prefix))?;
-            let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
-            let address = IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask));
-            Some(Cidr { address, ..cidr })
-        }
-        IpAddr::V6(_) => None,
     }
 }
 
@@ -88,7 +75,7 @@ fn read(root: &Element) -> Result<Network, Fault> {
     };
     for ip in root.children_named("ip") {
         let own = address_of(ip)?;
-        network.subnets.extend(network_of(own));
+        network.subnets.extend(own.network());
         let hosts = ip
             .child("dhcp")
             .into_iter()
@@ -109,9 +96,8 @@ fn read(root: &Element) -> Result<Network, Fault> {
 
 fn address_of(ip: &Element) -> Result<Cidr, Fault> {
     let text = ip.attribute("address").unwrap_or_default();
-    let address: IpAddr = text
-        .parse()
-        .map_err(|_| ip.fault(format!("has the address `{text}`, which is none")))?;
+    let none = || ip.fault(format!("has the address `{text}`, which is none"));
+    let address: IpAddr = text.parse().ok().ok_or_else(none)?;
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let prefix = match (ip.attribute("prefix"), ip.attribute("netmask")) {
         (Some(prefix), _) => prefix.parse().ok(),
@@ -151,8 +137,8 @@ fn reservation(host: &Element) -> Result<Option<(Mac, IpAddr)>, Fault> {
     let mac = mac
         .parse()
         .map_err(|error| host.fault(format!("is broken: {error}")))?;
-    let none = |_| host.fault(format!("has the address `{address}`, which is none"));
-    Ok(Some((mac, address.parse().map_err(none)?)))
+    let none = || host.fault(format!("has the address `{address}`, which is none"));
+    Ok(Some((mac, address.parse().ok().ok_or_else(none)?)))
 }
 
 #[cfg(test)]

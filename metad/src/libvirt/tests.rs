@@ -1,6 +1,11 @@
 //! Against libvirt's `test` driver, which needs neither a daemon nor privilege. All connections of a process to
 //! `test:///default` see one host, so every test has a domain of its own.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test waits for one event of many"
+)]
+
 use virt::connect::Connect;
 
 use crate::record::Record;

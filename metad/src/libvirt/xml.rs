@@ -63,7 +63,7 @@ impl XmlError {
 }
 
 impl Element {
-    /// Says what is wrong with this element: "<name> is empty".
+    /// Says what is wrong with this element: "`<name>` is empty".
     pub(crate) fn fault(&self, predicate: impl std::fmt::Display) -> Fault {
         Fault {
             offset: self.offset,

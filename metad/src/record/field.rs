@@ -2,6 +2,7 @@
 //! ("is empty") that the reader of either puts behind the name of the place. Never quotes what may be a secret.
 
 use crate::instance::{Endpoint, HttpTokens};
+use crate::nearest::nearest;
 
 /// Why a value cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,17 +38,6 @@ const TREE_DEPTH_MAX: usize = 16;
 
 /// The hop limits that EC2 knows.
 pub const HOP_LIMIT: std::ops::RangeInclusive<u8> = 1..=64;
-
-/// Finds the known word that `word` was probably meant to be.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
-        .map(|(_, candidate)| candidate)
-}
 
 /// The end of a refusal that knows better.
 pub fn did_you_mean(nearest: Option<&str>) -> String {
@@ -242,6 +232,7 @@ fn not_one_of(word: &str, known: &'static [&'static str]) -> FieldError {
 mod tests {
     use super::*;
 
+    #[allow(clippy::too_many_lines, reason = "a table of cases")]
     #[test]
     fn values_are_taken_or_refused_with_a_reason() {
         type Read = fn(&str) -> Result<String, FieldError>;

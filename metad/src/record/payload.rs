@@ -9,7 +9,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 
 use super::USER_DATA_MAX;
-use super::field::{did_you_mean, nearest};
+use super::field::did_you_mean;
+use crate::nearest::nearest;
 
 /// How octets are written down as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +165,7 @@ mod tests {
     use super::*;
 
     /// The rule of LM-30 and every trap of LM-31.
+    #[allow(clippy::too_many_lines, reason = "a table of cases")]
     #[test]
     fn dedent_takes_away_layout_and_nothing_else() {
         for (case, text, expected) in [

@@ -119,22 +119,14 @@ fn subnet(nic: &Nic, family: impl Fn(&IpAddr) -> bool) -> Option<String> {
         .and_then(network_of)
 }
 
-/// Clears the host's bits. A prefix of full length says nothing about the network, one beyond it nothing at all.
+/// The network around an address. A prefix of full length says nothing about it, one beyond it nothing at all.
 fn network_of(cidr: &Cidr) -> Option<String> {
-    let prefix = u32::from(cidr.prefix);
-    let network = match cidr.address {
-        IpAddr::V4(address) => {
-            let host = 32_u32.checked_sub(prefix).filter(|host| *host > 0)?;
-            let mask = u32::MAX.checked_shl(host).unwrap_or(0);
-            IpAddr::V4((address.to_bits() & mask).into())
-        }
-        IpAddr::V6(address) => {
-            let host = 128_u32.checked_sub(prefix).filter(|host| *host > 0)?;
-            let mask = u128::MAX.checked_shl(host).unwrap_or(0);
-            IpAddr::V6((address.to_bits() & mask).into())
-        }
+    let full = match cidr.address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
     };
-    Some(format!("{network}/{prefix}"))
+    let network = cidr.network().filter(|network| network.prefix < full)?;
+    Some(network.to_string())
 }
 
 #[cfg(test)]

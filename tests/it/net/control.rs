@@ -132,7 +132,7 @@ fn a_snapshot_sees_every_kind_of_trace() -> Result<()> {
         lab.host().output(&undo)?;
         // The kernel takes some of its own consequences back a moment later.
         let mut left = Vec::new();
-        metad_tests::lab::until("nothing left", Duration::from_secs(10), || {
+        metad_tests::lab::until("nothing left", Duration::from_secs(60), || {
             left = before.differences(&Snapshot::take(&lab).ok()?);
             left.is_empty().then_some(())
         })

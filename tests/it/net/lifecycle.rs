@@ -86,7 +86,7 @@ fn compare(attach: &str, end: End) -> Result<()> {
         }
     }
     let mut differences = Vec::new();
-    until("the host as it was", Duration::from_secs(10), || {
+    until("the host as it was", Duration::from_secs(60), || {
         differences = match Snapshot::take(&lab) {
             Ok(now) => before.differences(&now),
             Err(error) => vec![format!("{error:#}")],
@@ -101,7 +101,7 @@ fn compare(attach: &str, end: End) -> Result<()> {
     // The kernel frees a program a moment after its last user is gone.
     until(
         "the end of every program and map",
-        Duration::from_secs(10),
+        Duration::from_secs(60),
         || {
             let left = loaded_programs()
                 .flatten()

@@ -14,9 +14,9 @@ use super::namespace::complain;
 use super::{Lab, Namespace, until};
 
 /// Generous: a machine under load still starts a daemon in less.
-const STARTS: Duration = Duration::from_secs(30);
-const STOPS: Duration = Duration::from_secs(20);
-const SETTLES: Duration = Duration::from_secs(10);
+const STARTS: Duration = Duration::from_secs(90);
+const STOPS: Duration = Duration::from_secs(60);
+const SETTLES: Duration = Duration::from_secs(60);
 
 /// What differs from one test to the next in the configuration.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Settings<'a> {
     pub attach: &'a str,
     /// More lines at the top level of the file.
     pub more: &'a str,
+    /// More lines of the section `datapath`.
+    pub datapath: &'a str,
 }
 
 impl Default for Settings<'_> {
@@ -35,6 +37,7 @@ impl Default for Settings<'_> {
             identity: "port",
             attach: "auto",
             more: "",
+            datapath: "",
         }
     }
 }
@@ -288,9 +291,10 @@ fn configuration_text(name: &str, records: &Path, settings: &Settings<'_>) -> St
         identity,
         attach,
         more,
+        datapath,
     } = settings;
     format!(
-        "name = {name:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n\
+        "name = {name:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n{datapath}\n\
          [[source]]\nkind = \"directory\"\npath = {records:?}\n"
     )
 }

@@ -12,7 +12,7 @@ use super::{Lab, Namespace, Wire};
 use crate::frames::{METADATA, Mac, mac_text};
 
 /// How long a guest waits for a connection and for each answer. Far longer than either takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where the host's end of a NIC goes.
 #[derive(Debug, Clone, Copy)]

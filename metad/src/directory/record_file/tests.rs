@@ -132,6 +132,7 @@ fn a_record_may_say_little() {
     );
 }
 
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 #[test]
 fn yaml_refusals_name_place_and_reason() {
     for (case, text, expected) in [

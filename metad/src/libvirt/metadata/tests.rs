@@ -102,6 +102,7 @@ fn a_domain_that_says_nothing_has_an_empty_record() {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 #[test]
 fn user_data_forms_give_the_same_octets() {
     for (case, inner, expected) in [
@@ -177,6 +178,7 @@ fn user_data_forms_give_the_same_octets() {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 #[test]
 fn refusals_name_the_element_and_the_reason() {
     for (case, inner, expected) in [
@@ -279,7 +281,7 @@ fn refusals_name_the_element_and_the_reason() {
         (
             "encoding",
             "<m:user-data encoding='gzip'>a</m:user-data>",
-            "<user-data> is encoded as `gzip`, which is not known",
+            "<user-data> is encoded as `gzip`, which is not known, did you mean `gzip+base64`?",
         ),
         (
             "base64",

@@ -64,7 +64,8 @@ async fn idle_connections_do_not_hold_the_stop_up() {
     service.stop.send(true).unwrap();
     service.ended.await.unwrap().unwrap();
     assert!(
-        began.elapsed() < Duration::from_secs(4),
+        // Far below what a connection may last.
+        began.elapsed() < DEADLINE,
         "{:?}",
         began.elapsed()
     );

@@ -1,0 +1,180 @@
+//! Unmodified cloud-init of two Debian releases, on a NAT network and on one without a way out.
+
+use anyhow::{Context, Result, ensure};
+use metad_tests::image::{self, Cache, Debian, Reuse};
+use metad_tests::needs;
+use metad_tests::progress::{Progress, Seconds};
+use metad_tests::virt::{
+    Asked, Description, Guest, Host, Identity, Key, Metadata, Network, Nic, System,
+};
+
+use super::{DEBIAN_BOOT, SOON, asked, host};
+
+const NOCLOUD: &str = "http://169.254.169.254/nocloud/";
+
+/// A Debian guest that is booting, and what its owner gave it.
+struct Booting {
+    guest: Guest,
+    nic: Nic,
+    key: Key,
+}
+
+fn boot(
+    host: &Host,
+    name: &str,
+    debian: Debian,
+    identity: Identity,
+    nic: Nic,
+    tokens: Option<&str>,
+) -> Result<Booting> {
+    let image = image::debian(&Cache::open()?, debian, Reuse::Yes, &Progress::new())?;
+    let directory = tempfile::tempdir()?.keep();
+    let key = Key::make(&directory, name)?;
+    let user_data = format!(
+        "#cloud-config\nruncmd:\n  - [sh, -c, \"echo user-data of {name} > /run/proof\"]\n"
+    );
+    let guest = host.libvirt.boot(&Description {
+        name: name.to_owned(),
+        system: System::Debian(image),
+        identity,
+        nics: vec![nic],
+        metadata: Some(Metadata {
+            public_keys: vec![("owner".to_owned(), key.public.clone())],
+            user_data: Some(user_data),
+            http_tokens: tokens.map(str::to_owned),
+            ..Metadata::default()
+        }),
+    })?;
+    Ok(Booting { guest, nic, key })
+}
+
+impl Booting {
+    /// Waits for the end of cloud-init; host name, key and user-data must have been applied, which only a log-in tells.
+    fn configured(&self, source: &str) -> Result<()> {
+        let name = self.guest.name();
+        let end = self.guest.wait_cloud_init(DEBIAN_BOOT)?;
+        needs::note(&format!(
+            "{name}: cloud-init finished after {}",
+            Seconds(self.guest.age())
+        ));
+        ensure!(end.contains(source), "{name}: {end}");
+        let words = "hostname && cat /run/proof";
+        let said = self
+            .key
+            .run_soon("debian", self.nic.address(), words, SOON)?;
+        let expected = format!("{name}\nuser-data of {name}\n");
+        ensure!(
+            said == expected,
+            "{name} says {said:?}, and not {expected:?}"
+        );
+        Ok(())
+    }
+
+    /// Everything it asked for, from its own NIC, answered 200.
+    fn asked_well(&self, host: &Host) -> Result<Vec<Asked>> {
+        let name = self.guest.name();
+        let tap = self.guest.tap(&host.libvirt, self.nic)?;
+        let asked = asked(host, name);
+        for asked in &asked {
+            ensure!(
+                asked.mac == self.nic.mac() && asked.interface == tap,
+                "{name}: {asked:?}"
+            );
+            ensure!(asked.status == 200, "{name}: {asked:?}");
+        }
+        needs::note(&format!("{name}: {} requests", asked.len()));
+        Ok(asked)
+    }
+}
+
+fn got(asked: &[Asked], method: &str, path: &str) -> bool {
+    asked
+        .iter()
+        .any(|asked| asked.method == method && asked.path == path)
+}
+
+#[test]
+fn debian_12_as_ec2_with_tokens_and_debian_13_as_nocloud_by_serial_configure_themselves()
+-> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let host = host()?;
+    let serial = Identity::Serial(Debian::Trixie.nocloud_serial(NOCLOUD));
+    let ec2_nic = Nic::new(Network::Default, 1);
+    let nocloud_nic = Nic::new(Network::Default, 2);
+    // Whoever asks without a token gets 401 here, so every 200 on the data proves one.
+    let ec2 = boot(
+        &host,
+        "deb12",
+        Debian::Bookworm,
+        Identity::Ec2,
+        ec2_nic,
+        Some("required"),
+    )?;
+    let nocloud = boot(&host, "deb13", Debian::Trixie, serial, nocloud_nic, None)?;
+    ec2.configured("DataSourceEc2")?;
+    nocloud.configured("DataSourceNoCloudNet")?;
+
+    let asked = ec2.asked_well(&host)?;
+    let first = asked.first().context("deb12 asked for nothing")?;
+    ensure!(
+        first.method == "PUT" && first.path == "/latest/api/token",
+        "{first:?}"
+    );
+    for path in ["/2021-03-23/meta-data/instance-id", "/2021-03-23/user-data"] {
+        ensure!(
+            got(&asked, "GET", path),
+            "deb12 did not ask for {path}: {asked:?}"
+        );
+    }
+    // A tree that cloud-init finds incomplete is crawled twice.
+    let roots = asked
+        .iter()
+        .filter(|asked| asked.path == "/2021-03-23/meta-data/");
+    ensure!(
+        roots.count() == 1,
+        "deb12 crawled more than once: {asked:?}"
+    );
+
+    let asked = nocloud.asked_well(&host)?;
+    for name in ["meta-data", "user-data", "vendor-data", "network-config"] {
+        let path = format!("/nocloud/{name}");
+        ensure!(
+            got(&asked, "GET", &path),
+            "deb13 did not ask for {path}: {asked:?}"
+        );
+    }
+    ec2.guest.remove(&host.libvirt)?;
+    nocloud.guest.remove(&host.libvirt)
+}
+
+#[test]
+fn debian_13_on_an_isolated_network_finds_the_way_by_option_121() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let host = host()?;
+    let nic = Nic::new(Network::Isolated, 1);
+    let isolated = boot(
+        &host,
+        "deb13-alone",
+        Debian::Trixie,
+        Identity::Ec2,
+        nic,
+        None,
+    )?;
+    isolated.configured("DataSourceEc2")?;
+    let asked = isolated.asked_well(&host)?;
+    ensure!(got(&asked, "PUT", "/latest/api/token"), "{asked:?}");
+    let routes = isolated.key.run("debian", nic.address(), "ip route")?;
+    ensure!(
+        !routes.contains("default"),
+        "the network has a way out: {routes}"
+    );
+    ensure!(
+        routes.contains("169.254.169.254"),
+        "no route by option 121: {routes}"
+    );
+    isolated.guest.remove(&host.libvirt)
+}
