@@ -80,12 +80,6 @@ impl Libvirt {
         )
     }
 
-    /// Ends libvirtd and starts it again; guests keep running.
-    pub fn restart(&mut self) -> Result<()> {
-        self.stop();
-        self.start_again()
-    }
-
     /// Starts libvirtd again after [`Libvirt::stop`], with the networks and guests of before.
     pub fn start_again(&mut self) -> Result<()> {
         self.daemon = launch(&self.directory)?;
