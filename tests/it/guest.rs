@@ -4,13 +4,15 @@
 
 mod debian;
 mod domains;
+mod networks;
 mod nics;
+mod trust;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use metad_tests::image::{self, Cache, Reuse};
+use metad_tests::image::{self, Cache, Reuse, SmallImage};
 use metad_tests::progress::Progress;
 use metad_tests::smallguest::SmallGuest;
 use metad_tests::virt::{Asked, Description, Guest, Host, Identity, Metadata, Nic, System, until};
@@ -43,16 +45,20 @@ fn host() -> Result<MutexGuard<'static, Host>> {
 
 /// Boots a small guest and speaks to it.
 fn small(host: &Host, name: &str, nics: &[Nic], metadata: Metadata) -> Result<(Guest, SmallGuest)> {
-    let image = image::small(&Cache::open()?, Reuse::Yes, &Progress::new())?;
     let guest = host.libvirt.boot(&Description {
         name: name.to_owned(),
-        system: System::Small(image),
+        system: System::Small(small_image()?),
         identity: Identity::Plain,
         nics: nics.to_vec(),
         metadata: Some(metadata),
     })?;
     let met = met(&guest)?;
     Ok((guest, met))
+}
+
+/// What every small guest boots.
+fn small_image() -> Result<SmallImage> {
+    image::small(&Cache::open()?, Reuse::Yes, &Progress::new())
 }
 
 /// Waits until a small guest is up and has an address.

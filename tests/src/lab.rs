@@ -52,7 +52,8 @@ impl Lab {
         sandbox::demand()?;
         let number = LABS.fetch_add(1, Ordering::Relaxed);
         let host = Namespace::new(&format!("lab{number}"))?;
-        let directory = TempDir::with_prefix("metad-lab-").context("cannot make a directory")?;
+        let directory =
+            TempDir::with_prefix_in("metad-lab-", "/run").context("cannot make a directory")?;
         std::fs::create_dir(directory.path().join("instances.d"))
             .context("cannot make the directory of records")?;
         Ok(Self {

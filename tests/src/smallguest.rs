@@ -79,6 +79,15 @@ impl SmallGuest {
         Ok(text)
     }
 
+    /// What the guest calls the NIC with this MAC: its kernel finds NICs in any order.
+    pub fn interface(&mut self, mac: &str) -> Result<String> {
+        let found = self.must(&format!("grep -l {mac} /sys/class/net/*/address"))?;
+        let name = found.trim().split('/').rev().nth(1);
+        Ok(name
+            .with_context(|| format!("the guest has no NIC {mac}"))?
+            .to_owned())
+    }
+
     /// Waits until an interface of the guest has its lease, and returns the address.
     pub fn lease(&mut self, interface: &str) -> Result<String> {
         until(PATIENCE, &format!("a lease on {interface}"), || {

@@ -37,7 +37,10 @@ const BACKLOG: i32 = 4_096;
 /// # Errors
 /// When something the daemon cannot do without is missing; what was made until then is removed again.
 pub fn serve(config: Config) -> Result<()> {
+    // Attaching a program waits for the kernel, some milliseconds each; guests are answered meanwhile, on one core too.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(2))
         .enable_all()
         .build()
         .context("cannot start the runtime")?;

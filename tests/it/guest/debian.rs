@@ -1,5 +1,7 @@
 //! Unmodified cloud-init of two Debian releases, on a NAT network and on one without a way out.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use metad_tests::image::{self, Cache, Debian, Reuse};
 use metad_tests::needs;
@@ -8,7 +10,10 @@ use metad_tests::virt::{
     Asked, Description, Guest, Host, Identity, Key, Metadata, Network, Nic, System,
 };
 
-use super::{DEBIAN_BOOT, SOON, asked, host};
+use super::{DEBIAN_BOOT, asked, host};
+
+/// A log-in takes two seconds without KVM; on a busy machine the first attempts run into their own limits.
+const LOGIN: Duration = Duration::from_secs(180);
 
 const NOCLOUD: &str = "http://169.254.169.254/nocloud/";
 
@@ -61,7 +66,7 @@ impl Booting {
         let words = "hostname && cat /run/proof";
         let said = self
             .key
-            .run_soon("debian", self.nic.address(), words, SOON)?;
+            .run_soon("debian", self.nic.address(), words, LOGIN)?;
         let expected = format!("{name}\nuser-data of {name}\n");
         ensure!(
             said == expected,
@@ -150,31 +155,54 @@ fn debian_12_as_ec2_with_tokens_and_debian_13_as_nocloud_by_serial_configure_the
 }
 
 #[test]
-fn debian_13_on_an_isolated_network_finds_the_way_by_option_121() -> Result<()> {
+fn on_an_isolated_network_option_121_is_all_the_way_they_need() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());
     }
     let host = host()?;
-    let nic = Nic::new(Network::Isolated, 1);
-    let isolated = boot(
+    let nics = [1, 2].map(|number| Nic::new(Network::Isolated, number));
+    // The other way round than on the NAT network: 22.4.2 wants NoCloud spelt in its own way.
+    let serial = Identity::Serial(Debian::Bookworm.nocloud_serial(NOCLOUD));
+    let ec2 = boot(
         &host,
         "deb13-alone",
         Debian::Trixie,
         Identity::Ec2,
-        nic,
+        nics[0],
         None,
     )?;
-    isolated.configured("DataSourceEc2")?;
-    let asked = isolated.asked_well(&host)?;
-    ensure!(got(&asked, "PUT", "/latest/api/token"), "{asked:?}");
-    let routes = isolated.key.run("debian", nic.address(), "ip route")?;
-    ensure!(
-        !routes.contains("default"),
-        "the network has a way out: {routes}"
-    );
-    ensure!(
-        routes.contains("169.254.169.254"),
-        "no route by option 121: {routes}"
-    );
-    isolated.guest.remove(&host.libvirt)
+    let nocloud = boot(
+        &host,
+        "deb12-alone",
+        Debian::Bookworm,
+        serial,
+        nics[1],
+        None,
+    )?;
+    for (booting, source, method, path) in [
+        (&ec2, "DataSourceEc2", "PUT", "/latest/api/token"),
+        (
+            &nocloud,
+            "DataSourceNoCloudNet",
+            "GET",
+            "/nocloud/meta-data",
+        ),
+    ] {
+        booting.configured(source)?;
+        let asked = booting.asked_well(&host)?;
+        ensure!(got(&asked, method, path), "{asked:?}");
+        let routes = booting
+            .key
+            .run("debian", booting.nic.address(), "ip route")?;
+        ensure!(
+            !routes.contains("default"),
+            "the network has a way out: {routes}"
+        );
+        ensure!(
+            routes.contains("169.254.169.254"),
+            "no route by option 121: {routes}"
+        );
+    }
+    ec2.guest.remove(&host.libvirt)?;
+    nocloud.guest.remove(&host.libvirt)
 }

@@ -150,8 +150,20 @@ fn guests_are_answered_while_libvirtd_restarts_and_edits_count_afterwards() -> R
     let nic = Nic::new(Network::Default, 13);
     let (guest, mut inside) = small(&host, "steady", &[nic], of_type("before"))?;
     let before = slot(&host, "steady")?;
-    host.libvirt.restart()?;
-    ensure!(told(&mut inside, TYPE)? == "before");
+    host.libvirt.stop();
+    ensure!(
+        told(&mut inside, TYPE)? == "before",
+        "while libvirtd is away"
+    );
+    host.libvirt.start_again()?;
+    ensure!(told(&mut inside, TYPE)? == "before", "after its return");
+    let nic = Nic::new(Network::Default, 14);
+    let (newcomer, mut new) = small(&host, "newcomer", &[nic], of_type("new"))?;
+    ensure!(
+        told(&mut new, TYPE)? == "new",
+        "a guest that was started since"
+    );
+    newcomer.remove(&host.libvirt)?;
     guest.set_metadata(&host.libvirt, &of_type("after"), &["--live"])?;
     told_soon(&mut inside, TYPE, "after")?;
     ensure!(

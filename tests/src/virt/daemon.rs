@@ -80,11 +80,25 @@ impl Libvirt {
         )
     }
 
-    /// Ends libvirtd and starts it again; guests keep running.
-    pub fn restart(&mut self) -> Result<()> {
-        self.end();
+    /// Starts libvirtd again after [`Libvirt::stop`], with the networks and guests of before.
+    pub fn start_again(&mut self) -> Result<()> {
         self.daemon = launch(&self.directory)?;
         self.wait_ready()
+    }
+
+    /// Ends libvirtd; networks and guests stay.
+    pub fn stop(&mut self) {
+        // One that has ended has given its process id back.
+        if !matches!(self.daemon.try_wait(), Ok(None)) {
+            return;
+        }
+        let pid = i32::try_from(self.daemon.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.daemon.wait();
     }
 
     /// Defines a guest and starts it.
@@ -106,22 +120,11 @@ impl Libvirt {
         })?;
         Ok(())
     }
-
-    fn end(&mut self) {
-        if let Some(pid) = i32::try_from(self.daemon.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-        {
-            // It may have ended by itself; then there is nothing to end.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.daemon.wait();
-    }
 }
 
 impl Drop for Libvirt {
     fn drop(&mut self) {
-        self.end();
+        self.stop();
     }
 }
 
