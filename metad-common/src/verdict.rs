@@ -165,12 +165,21 @@ fn tcp_without_options<F: Frame + ?Sized>(frame: &F) -> Result<(), Reason> {
 
 #[inline(always)]
 fn classify_arp<F: Frame + ?Sized>(frame: &F) -> Verdict {
-    // A NIC on the way fills a frame up that is too short to hold a target.
-    let target = frame.octets::<4>(offset::ARP_TARGET_IP);
     let Some(sender_address) = frame.octets::<4>(offset::ARP_SENDER_IP) else {
         return Verdict::Pass;
     };
-    if target != Some(METADATA) && sender_address != METADATA {
+    if sender_address == METADATA {
+        // Before anything behind it is read: a NIC on the way fills a frame up that is cut there.
+        return Verdict::Drop(if frame.carries_vlan_tag() {
+            Reason::VlanTagged
+        } else {
+            Reason::ArpClaim
+        });
+    }
+    let Some(target) = frame.octets::<4>(offset::ARP_TARGET_IP) else {
+        return Verdict::Pass;
+    };
+    if target != METADATA {
         return Verdict::Pass;
     }
     match question(frame, sender_address) {
@@ -183,9 +192,6 @@ fn classify_arp<F: Frame + ?Sized>(frame: &F) -> Verdict {
 fn question<F: Frame + ?Sized>(frame: &F, sender_address: [u8; 4]) -> Result<Question, Reason> {
     if frame.carries_vlan_tag() {
         return Err(Reason::VlanTagged);
-    }
-    if sender_address == METADATA {
-        return Err(Reason::ArpClaim);
     }
     if frame.octets::<8>(offset::PAYLOAD) != Some(ARP_REQUEST) {
         return Err(Reason::ArpNotRequest);
