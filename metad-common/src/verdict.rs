@@ -191,7 +191,8 @@ fn question<F: Frame + ?Sized>(frame: &F, sender_address: [u8; 4]) -> Result<Que
     })
 }
 
-/// Looks behind up to [`TAGS_MAX`] VLAN tags for something that concerns the metadata address.
+/// Looks behind up to [`TAGS_MAX`] VLAN tags for something that concerns the metadata address. Nobody needs more, and
+/// Linux looks behind any number of tags of VLAN 0.
 #[inline(always)]
 fn classify_tagged<F: Frame + ?Sized>(frame: &F) -> Verdict {
     let mut shift = 0;
@@ -214,7 +215,7 @@ fn classify_tagged<F: Frame + ?Sized>(frame: &F) -> Verdict {
             Verdict::Pass
         };
     }
-    Verdict::Pass
+    Verdict::Drop(Reason::VlanTagged)
 }
 
 /// Decides over a frame from metad's namespace.

@@ -60,6 +60,8 @@ pub struct Conductor {
     progress: Progress,
     doorbell: Doorbell,
     started: Instant,
+    /// Interfaces that went since the consequences were last drawn.
+    gone: BTreeSet<u32>,
 }
 
 impl Conductor {
@@ -72,6 +74,7 @@ impl Conductor {
             progress: Progress::default(),
             doorbell: Doorbell::default(),
             started: Instant::now(),
+            gone: BTreeSet::new(),
         }
     }
 
@@ -104,6 +107,7 @@ impl Conductor {
                 }
             }
             self.settle();
+            self.stand()?;
         }
     }
 
@@ -122,12 +126,33 @@ impl Conductor {
     fn notice(&mut self, happening: Happening) {
         // The first one is the whole list, and its consequences are drawn before anybody reads this.
         self.progress.attached = true;
+        match &happening {
+            // What comes back under its old index must not look as if it had never been away: with the interface went
+            // its program and the right to its NIC's seat.
+            Happening::Is(interface) if self.gone.contains(&interface.index) => self.settle(),
+            Happening::Gone { index } => {
+                self.gone.insert(*index);
+            }
+            Happening::Is(_) | Happening::All(_) => {}
+        }
         self.interfaces.apply(happening);
+    }
+
+    /// Fails once nothing that guests send can arrive any more.
+    fn stand(&self) -> anyhow::Result<()> {
+        let datapath = self.outputs.datapath.lock();
+        let datapath = datapath.unwrap_or_else(PoisonError::into_inner);
+        anyhow::ensure!(
+            !self.progress.attached || datapath.is_linked(&self.interfaces),
+            "the link into metad's namespace was removed: no guest can be answered\nhelp: start metad again"
+        );
+        Ok(())
     }
 
     /// Draws the consequences. Forget before learn: a NIC that moved must never belong to two instances, even for one
     /// frame. Publish before learn: the first frame of a guest must find its seat.
     fn settle(&mut self) {
+        self.gone.clear();
         let resolution = self
             .inventory
             .resolve(&self.interfaces, self.started.elapsed());

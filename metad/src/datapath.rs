@@ -67,6 +67,11 @@ impl Datapath {
         self.attachments.update(&mut self.kernel, &wanted);
     }
 
+    /// Whether the host's end of the veth is among `interfaces`.
+    pub fn is_linked(&self, interfaces: &Interfaces) -> bool {
+        interfaces.get(self.attachments.veth()).is_some()
+    }
+
     /// Takes out of the kernel's table what `want` does not have. Before anything is learnt: a NIC that moved must
     /// never belong to two instances, even for one frame.
     pub fn forget(&mut self, want: &BTreeMap<NicKey, Slot>) {

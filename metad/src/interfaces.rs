@@ -14,6 +14,8 @@ pub struct Interface {
     /// The bridge (or other controller) that it is a port of.
     pub controller: Option<u32>,
     pub is_bridge: bool,
+    /// Something on this host is plugged in: a guest. What is neither this nor a bridge may lead out of the host.
+    pub is_tap: bool,
     /// `None` for interfaces without an Ethernet address.
     pub mac: Option<Mac>,
 }
@@ -107,6 +109,7 @@ mod tests {
             name: name.to_owned(),
             controller,
             is_bridge: index == 1,
+            is_tap: index != 1,
             mac: None,
         }
     }

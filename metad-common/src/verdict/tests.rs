@@ -263,6 +263,18 @@ fn tagged_metadata_frames_are_dropped_and_other_tagged_frames_pass() {
         ("two tags", tagged(&ours, &[qinq, vlan]), dropped),
         ("two old tags", tagged(&ours, &[old, vlan]), dropped),
         ("three tags", tagged(&ours, &[qinq, qinq, vlan]), dropped),
+        ("four tags", tagged(&ours, &[vlan; 4]), dropped),
+        ("a hundred tags", tagged(&ours, &[vlan; 100]), dropped),
+        (
+            "tags that hide whose it is",
+            tagged(&syn(GUEST, OTHER), &[vlan; 4]),
+            dropped,
+        ),
+        (
+            "three tags, somebody else's",
+            tagged(&syn(GUEST, OTHER), &[vlan; 3]),
+            Pass,
+        ),
         ("arp", tagged(&arp(1, GUEST, METADATA), &[vlan]), dropped),
         (
             "arp claim",

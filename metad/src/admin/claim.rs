@@ -19,7 +19,7 @@ const FRESH_SOCKET: &str = ".admin.sock";
 #[derive(Debug)]
 pub struct Claim {
     run_dir: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// A name that cannot be had, or a socket that cannot be opened.
@@ -71,7 +71,7 @@ impl Claim {
                 writeln!(lock, "{}", std::process::id()).map_err(failed("write", &path))?;
                 return Ok(Self {
                     run_dir: run_dir.to_owned(),
-                    _lock: lock,
+                    lock,
                 });
             }
             private_directory(run_dir)?;
@@ -95,7 +95,26 @@ impl Claim {
         for name in [SOCKET, FRESH_SOCKET, TOKEN_KEY, LOCK] {
             remove_if_there(&self.run_dir.join(name))?;
         }
-        std::fs::remove_dir(&self.run_dir).map_err(failed("remove", &self.run_dir))
+        match std::fs::remove_dir(&self.run_dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("remove", &self.run_dir)(error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Removes what says that a metad has not left cleanly, and keeps the directory and the key of the guests' tokens.
+    pub fn leave(self) -> Result<(), Error> {
+        for name in [SOCKET, FRESH_SOCKET, LOCK] {
+            remove_if_there(&self.run_dir.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody has claimed the name anew, as can happen once the run directory is deleted behind our back.
+    pub fn is_lost(&self) -> bool {
+        let lock = self.run_dir.join(LOCK);
+        lock.exists() && !same_file(&self.lock, &lock)
     }
 
     pub fn run_dir(&self) -> &Path {
@@ -127,6 +146,9 @@ impl Claim {
 impl Drop for Claim {
     /// Nobody is misled by a socket without a daemon; the rest goes with [`Claim::remove`].
     fn drop(&mut self) {
+        if self.is_lost() {
+            return;
+        }
         // A socket that cannot be removed is replaced by the next daemon.
         let _ = std::fs::remove_file(socket_in(&self.run_dir));
     }

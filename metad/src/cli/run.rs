@@ -37,7 +37,10 @@ const BACKLOG: i32 = 4_096;
 /// # Errors
 /// When something the daemon cannot do without is missing; what was made until then is removed again.
 pub fn serve(config: Config) -> Result<()> {
+    // Attaching a program waits for the kernel, some milliseconds each; guests are answered meanwhile, on one core too.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(2))
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
@@ -55,10 +58,18 @@ async fn run(config: Config) -> Result<()> {
     clean(&config, traces, "an earlier daemon had left").await;
     let mut made = Traces::NONE;
     let served = serve_claimed(&config, &claim, &mut made).await;
-    let clean = clean(&config, made, "removed").await;
-    if clean && !kept_by_systemd(&run_dir) {
-        // What is left there would say that a daemon was killed.
-        if let Err(error) = claim.remove() {
+    if claim.is_lost() {
+        // What is called by the name now is the other's.
+        tracing::error!("another metad has claimed the name: nothing is removed");
+        return served;
+    }
+    if clean(&config, made, "removed").await {
+        // A lock that is left there would say that a daemon was killed, and that what has the name is its.
+        let left = match kept_by_systemd(&run_dir) {
+            true => claim.leave(),
+            false => claim.remove(),
+        };
+        if let Err(error) = left {
             tracing::warn!(%error, "the run directory stays behind; `metad down` tries again");
         }
     }

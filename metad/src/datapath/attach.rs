@@ -151,6 +151,11 @@ impl Attachments {
         }
     }
 
+    /// Index of the host's end of the veth.
+    pub(super) fn veth(&self) -> u32 {
+        self.veth
+    }
+
     pub(super) fn status(&self) -> Vec<InterfaceStatus> {
         let status = |(ifindex, attached): (&u32, &Attached)| InterfaceStatus {
             name: attached.wanted.name.clone(),

@@ -1,6 +1,6 @@
 //! Which interfaces get the program, and what the kernel is told of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use metad_common::abi::Port;
 
@@ -20,12 +20,23 @@ pub(super) struct Wanted {
 const SINGLE_MAC: [u8; 6] = [0x02, 0x6d, 0x65, 0x74, 0x61, 0x64];
 
 /// Lists the interfaces that the configured patterns name, and the ports of those that are bridges.
+///
+/// A port that may lead out of the host is left alone, and so is a bridge that has one: by port no guest can be known
+/// there, and the metadata address belongs to others out there, the host's own included.
 pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32, Wanted> {
     let matched = |interface: &Interface| {
         config
             .interfaces
             .iter()
             .any(|pattern| pattern.matches(&interface.name))
+    };
+    let uplinked: BTreeSet<u32> = match config.identity {
+        Identity::Port => interfaces
+            .iter()
+            .filter(|port| !port.is_tap)
+            .filter_map(|port| port.controller)
+            .collect(),
+        Identity::Mac => BTreeSet::new(),
     };
     let mut wanted = BTreeMap::new();
     for interface in interfaces.iter() {
@@ -34,7 +45,11 @@ pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32
             .and_then(|index| interfaces.get(index))
             .filter(|controller| controller.is_bridge);
         let of_matched_bridge = bridge.filter(|bridge| matched(bridge));
+        let leads_out = !interface.is_tap && config.identity == Identity::Port;
         let (role, answers, identity) = if let Some(bridge) = of_matched_bridge {
+            if leads_out && !matched(interface) {
+                continue;
+            }
             (
                 Role::Port,
                 bridge.mac,
@@ -43,6 +58,9 @@ pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32
         } else if !matched(interface) {
             continue;
         } else if interface.is_bridge {
+            if uplinked.contains(&interface.index) {
+                continue;
+            }
             (Role::Bridge, interface.mac, interface.index)
         } else {
             let mac = bridge.and_then(|bridge| bridge.mac);
@@ -89,6 +107,7 @@ mod tests {
             name: name.to_owned(),
             controller,
             is_bridge,
+            is_tap: name.contains("net") || name.contains("tap"),
             mac: is_bridge.then_some(Mac(BRIDGE_MAC)),
         };
         let mut host = Interfaces::default();
@@ -101,6 +120,9 @@ mod tests {
             interface(6, "vnet1", None, false),
             interface(7, "vnet2", Some(9), false),
             interface(9, "br-lan", None, true),
+            interface(10, "virbr1", None, true),
+            interface(11, "eth1", Some(10), false),
+            interface(12, "vnet3", Some(10), false),
         ]));
         host
     }
@@ -134,15 +156,37 @@ mod tests {
         for (case, patterns, identity, expected) in [
             (
                 "a bridge and its ports, whatever they are called",
-                &["virbr+"][..],
+                &["virbr0"][..],
                 Identity::Port,
                 vec![(3, Bridge, 3, true), (4, Port, 4, true), (5, Port, 5, true)],
             ),
             (
                 "by MAC, ports are looked up on their bridge",
-                &["virbr+"],
+                &["virbr0"],
                 Identity::Mac,
                 vec![(3, Bridge, 3, true), (4, Port, 3, true), (5, Port, 3, true)],
+            ),
+            (
+                "of a bridge with an uplink, the taps alone",
+                &["virbr1"],
+                Identity::Port,
+                vec![(12, Port, 12, true)],
+            ),
+            (
+                "an uplink too, by its own name",
+                &["virbr1", "eth1"],
+                Identity::Port,
+                vec![(11, Port, 11, true), (12, Port, 12, true)],
+            ),
+            (
+                "an uplink too, by MAC",
+                &["virbr1"],
+                Identity::Mac,
+                vec![
+                    (10, Bridge, 10, true),
+                    (11, Port, 10, true),
+                    (12, Port, 10, true),
+                ],
             ),
             (
                 "single taps, in a bridge that is not ours or in none",
@@ -152,6 +196,7 @@ mod tests {
                     (4, Single, 4, true),
                     (6, Single, 6, false),
                     (7, Single, 7, true),
+                    (12, Single, 12, true),
                 ],
             ),
             ("nothing matches", &["tap+"], Identity::Port, vec![]),

@@ -147,6 +147,7 @@ fn interface(link: &LinkMessage) -> Interface {
         name: String::new(),
         controller: None,
         is_bridge: false,
+        is_tap: false,
         mac: None,
     };
     for attribute in &link.attributes {
@@ -157,7 +158,9 @@ fn interface(link: &LinkMessage) -> Interface {
         } else if let LinkAttribute::Address(octets) = attribute {
             interface.mac = octets.as_slice().try_into().ok().map(Mac);
         } else if let LinkAttribute::LinkInfo(infos) = attribute {
-            interface.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
+            let is = |kind| infos.contains(&LinkInfo::Kind(kind));
+            interface.is_bridge = is(InfoKind::Bridge);
+            interface.is_tap = is(InfoKind::Tun) || is(InfoKind::Veth) || is(InfoKind::Netkit);
         }
     }
     interface

@@ -68,6 +68,7 @@ fn interfaces() -> Interfaces {
         name: name.to_owned(),
         controller,
         is_bridge: index == 3,
+        is_tap: index != 3,
         mac: None,
     };
     let mut all = Interfaces::default();

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use metad_tests::frames::{METADATA, concerns};
-use metad_tests::lab::{Lab, Namespace, Plug, Request, Settings, Wire};
+use metad_tests::frames::{Ends, METADATA, addresses, claim, concerns, syn, who_has};
+use metad_tests::lab::{Lab, Namespace, Plug, Request, Settings, Wire, until};
 use metad_tests::needs;
 
 use super::{GATEWAY, gets_its_own, guest, host_with_bridge};
@@ -55,6 +55,55 @@ fn host_gets_the_other(lab: &Lab) -> Result<()> {
         "the host was told {:?}",
         reply.text()
     );
+    Ok(())
+}
+
+/// `frame` behind so many tags of VLAN 0, which Linux takes off one by one.
+fn priority_tagged(frame: &[u8], tags: usize) -> Vec<u8> {
+    let (macs, rest) = frame.split_at(12);
+    [macs, &[0x81, 0, 0, 0].repeat(tags), rest].concat()
+}
+
+#[test]
+fn no_number_of_vlan_tags_leads_past_metad() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    lab.host().ip("address add 169.254.169.254/32 dev lo")?;
+    let _listening = Other::start(lab.host())?;
+    let (alice, attacker) = (guest(&lab, "alice", 5)?, guest(&lab, "attacker", 6)?);
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice", "attacker"])?;
+    let wire = attacker.wire()?;
+    let to_host = Ends {
+        from_mac: attacker.mac(),
+        to_mac: lab.mac_of("br0")?,
+        from: [10, 77, 0, 6].into(),
+        to: METADATA,
+        from_port: 40_000,
+        to_port: 80,
+    };
+    let mut sent = 0;
+    for tags in (1..=12).chain([40, 300]) {
+        wire.send(&priority_tagged(&syn(&to_host), tags))?;
+        wire.send(&priority_tagged(&claim(attacker.mac(), METADATA), tags))?;
+        sent += 2;
+    }
+    until("a drop for each frame", super::SOON, || {
+        (daemon.counters().ok()?.dropped("vlan-tagged") == sent).then_some(())
+    })
+    .with_context(|| format!("{sent} were sent; {:?}", daemon.counters()))?;
+    let answered: Vec<_> = wire.drain()?;
+    let answered = answered
+        .iter()
+        .filter(|frame| addresses(frame).is_some_and(|(from, _)| from == METADATA));
+    assert_eq!(answered.count(), 0, "the host's own server answered");
+    let believed = alice
+        .space()
+        .output("ip neighbour show to 169.254.169.254")?;
+    assert_eq!(believed, "", "a neighbour believes the claim");
+    needs::note(&format!("{sent} tagged frames, none got past the tap"));
     Ok(())
 }
 
@@ -110,6 +159,51 @@ fn a_server_on_the_host_itself_keeps_the_address() -> Result<()> {
         host_gets_the_other(&lab)?;
     }
     assert_eq!(other.asked(), 5, "only the host asked the other service");
+    Ok(())
+}
+
+#[test]
+fn behind_the_uplink_of_a_bridge_the_address_is_not_ours() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    // The host's way to its cloud leads over the guests' bridge; the bridge's port is the uplink itself, no tap.
+    let cloud = cloud(&lab)?;
+    for line in [
+        "address delete 169.254.1.1/16 dev up0",
+        "link add link up0 name lan0 type macvlan mode passthru",
+        "link set lan0 master br0",
+        "link set lan0 up",
+        "address add 169.254.1.1/16 dev br0",
+    ] {
+        lab.host().ip(line)?;
+    }
+    let other = Other::start(&cloud)?;
+    let alice = guest(&lab, "alice", 5)?;
+    let wire = Wire::open(&cloud, "down0")?;
+    host_gets_the_other(&lab).context("before metad")?;
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    for _ in 0..5 {
+        gets_its_own(&alice)?;
+        lab.host().ip("neighbour flush dev br0")?;
+        host_gets_the_other(&lab).context("while metad runs")?;
+    }
+    assert_eq!(other.asked(), 6, "only the host asked the other service");
+    // A neighbour out there asks who has the address; the cloud's own stack does not hear what its own NIC sends.
+    wire.drain()?;
+    let neighbour = [0x02, 0, 0, 0, 0, 0x77];
+    wire.send(&who_has(neighbour, [169, 254, 1, 77].into(), METADATA))?;
+    wire.send(&who_has(
+        neighbour,
+        [169, 254, 1, 77].into(),
+        [169, 254, 1, 1].into(),
+    ))?;
+    let answers = |frame: &[u8]| frame.starts_with(&neighbour);
+    let first = wire.wait_for("the host's answer for itself", super::SOON, answers)?;
+    assert!(!concerns(&first, METADATA), "the LAN was told {first:02x?}");
+    assert_eq!(daemon.counters()?.arp_answered, 0, "alice has a route");
     Ok(())
 }
 

@@ -202,6 +202,104 @@ fn a_second_daemon_of_the_same_name_is_refused() -> Result<()> {
     gets_its_own(&alice)
 }
 
+/// What an administrator has called like us: how to make it, how to see it, how to remove it. NAME is the daemon's.
+const NAMESAKES: [(&str, &str, &str); 2] = [
+    (
+        "ip link add NAME0 type bridge",
+        "ip link show dev NAME0 type bridge",
+        "ip link delete NAME0",
+    ),
+    (
+        "ip netns add NAME",
+        "ip netns exec NAME ip link show dev lo",
+        "ip netns delete NAME",
+    ),
+];
+
+#[test]
+fn what_is_called_like_us_survives_every_start() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    for kept in [false, true] {
+        let lab = host_with_bridge()?;
+        let alice = guest(&lab, "alice", 5)?;
+        let mut daemon = lab.serve(&Settings::default())?;
+        daemon.stop()?;
+        if kept {
+            daemon.keep_run_directory(&format!("/run/{}", lab.name()));
+        }
+        for (make, show, remove) in NAMESAKES {
+            let run = |line: &str| lab.host().output(&line.replace("NAME", lab.name()));
+            run(make)?;
+            for start in 1..=3 {
+                let outcome = daemon.start_again();
+                ensure!(outcome.is_err(), "start {start} after `{make}` took it");
+                run(show).with_context(|| format!("start {start}, kept: {kept}"))?;
+            }
+            down(&daemon)?;
+            run(show).with_context(|| format!("`metad down`, kept: {kept}"))?;
+            run(remove)?;
+        }
+        daemon.start_again()?;
+        daemon.seated(&["alice"])?;
+        gets_its_own(&alice)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_lost_its_link_says_so_and_ends() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let mut daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    lab.host().ip(&format!("link delete {}0", lab.name()))?;
+    let status = daemon.ends()?;
+    assert_eq!(status.code(), Some(1), "{}", daemon.log());
+    let log = daemon.log();
+    assert!(log.contains("namespace was removed"), "{log}");
+    daemon.start_again()?;
+    daemon.seated(&["alice"])?;
+    gets_its_own(&alice)
+}
+
+#[test]
+fn a_daemon_whose_run_directory_was_deleted_gives_way_to_the_next() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let mut first = lab.serve(&Settings::default())?;
+    first.seated(&["alice"])?;
+    fs::remove_dir_all(format!("/run/{}", lab.name()))?;
+    gets_its_own(&alice)?;
+    let second = lab.serve(&Settings::default())?;
+    assert_eq!(first.ends()?.code(), Some(1), "{}", first.log());
+    second.seated(&["alice"])?;
+    gets_its_own(&alice)
+}
+
+#[test]
+fn down_ends_a_daemon_whose_run_directory_was_deleted() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let before = Snapshot::settled(&lab)?;
+    let mut daemon = lab.serve(&Settings::default())?;
+    fs::remove_dir_all(format!("/run/{}", lab.name()))?;
+    down(&daemon)?;
+    daemon.ends()?;
+    let after = Snapshot::settled(&lab)?;
+    assert_eq!(before.differences(&after), Vec::<String>::new());
+    Ok(())
+}
+
 #[test]
 fn a_token_outlives_a_killed_daemon() -> Result<()> {
     if !needs::sandbox() {

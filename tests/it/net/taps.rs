@@ -145,6 +145,40 @@ fn a_renamed_tap_does_not_inherit() -> Result<()> {
 }
 
 #[test]
+fn a_tap_made_anew_under_its_old_index_does_not_inherit() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    gets_its_own(&alice)?;
+    let nic = |status: &Value| status["instances"][0]["nics"][0].clone();
+    let before = nic(&daemon.status()?);
+    let (tap, index) = (alice.interface(), &before["ifindex"]);
+    daemon.busy_while(|| {
+        alice.unplug(&lab)?;
+        lab.host().ip(&format!(
+            "link add {tap} index {index} type veth peer name eth0 netns {} address {}",
+            alice.space().name(),
+            metad_tests::frames::mac_text(alice.mac()),
+        ))?;
+        lab.host().ip(&format!("link set {tap} master br0 up"))
+    })?;
+    alice.ip("link set eth0 up")?;
+    alice.ip("address add 10.77.0.5/24 dev eth0")?;
+    alice.ip("route add default via 10.77.0.1")?;
+    // The same record, read again, says that the tap is alice's indeed.
+    lab.record("alice", &alice.record())?;
+    daemon.status_until("another slot on the same index", |status| {
+        let now = nic(status);
+        now["ifindex"] == before["ifindex"] && now["slot"].is_u64() && now["slot"] != before["slot"]
+    })?;
+    gets_its_own(&alice)
+}
+
+#[test]
 fn a_connection_ends_with_the_tap_it_came_from() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());

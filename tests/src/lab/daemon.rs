@@ -50,6 +50,8 @@ pub struct Daemon {
     host: PathBuf,
     configuration: PathBuf,
     log: PathBuf,
+    /// The run directory that it is told to leave.
+    kept: Option<String>,
 }
 
 impl Daemon {
@@ -68,6 +70,7 @@ impl Daemon {
             host,
             configuration,
             log,
+            kept: None,
         };
         daemon.start_again()?;
         Ok(daemon)
@@ -86,6 +89,9 @@ impl Daemon {
         let mut command = Namespace::enter(&self.host, &binary()?.to_string_lossy());
         command.args(["serve", "--log", "info", "--config"]);
         command.arg(&self.configuration);
+        if let Some(kept) = &self.kept {
+            command.env("RUNTIME_DIRECTORY", kept);
+        }
         command.stdout(log.try_clone()?).stderr(log);
         self.child = Some(command.spawn().context("cannot start metad")?);
         let ready = until("a ready daemon", STARTS, || {
@@ -99,6 +105,12 @@ impl Daemon {
             Ok(Err(status)) => bail!("metad ended ({status}):\n{}", self.log()),
             Err(error) => Err(error).with_context(|| format!("its log:\n{}", self.log())),
         }
+    }
+
+    /// Has it started from now on as by a service manager that keeps the run directory
+    /// (`RuntimeDirectoryPreserve=restart`).
+    pub fn keep_run_directory(&mut self, run_directory: &str) {
+        self.kept = Some(run_directory.to_owned());
     }
 
     /// What `metad status --json` says.
@@ -203,6 +215,31 @@ impl Daemon {
     /// It does not end.
     pub fn kill(&mut self) -> Result<ExitStatus> {
         self.end(Signal::KILL)
+    }
+
+    /// Waits for it to end by itself.
+    ///
+    /// # Errors
+    /// It does not; its log is in the error.
+    pub fn ends(&mut self) -> Result<ExitStatus> {
+        let child = self.child.as_mut().context("metad does not run")?;
+        let ended = until("the end of metad", STOPS, || child.try_wait().transpose());
+        let status = ended.with_context(|| format!("its log:\n{}", self.log()))?;
+        self.child = None;
+        status.context("cannot wait for metad")
+    }
+
+    /// Lets it see nothing of what happens while `act` runs; then everything at once.
+    ///
+    /// # Errors
+    /// It does not run, or `act` fails.
+    pub fn busy_while(&self, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.and_then(Pid::from_raw).context("metad does not run")?;
+        kill_process(pid, Signal::STOP).context("cannot hold metad up")?;
+        let done = act();
+        kill_process(pid, Signal::CONT).context("cannot let metad go on")?;
+        done
     }
 
     fn end(&mut self, signal: Signal) -> Result<ExitStatus> {

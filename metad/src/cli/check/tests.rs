@@ -13,6 +13,7 @@ fn interface(index: u32, name: &str) -> Interface {
         name: name.to_owned(),
         controller: None,
         is_bridge: name.starts_with("virbr"),
+        is_tap: name.starts_with("vnet"),
         mac: None,
     }
 }
