@@ -66,7 +66,9 @@ pub struct Port {
     /// What ARP requests for the metadata address are answered with: the bridge's own address, on the bridge and on
     /// its ports. A bridge floods frames for any other address instead of handing them up.
     pub mac: [u8; 6],
-    pub zero: [u8; 2],
+    /// Non-zero: frames from outside the host arrive here too, see [`crate::verdict::Verdict::may_be_anothers`].
+    pub outside: u8,
+    pub zero: [u8; 1],
 }
 const _: () = assert!(size_of::<Port>() == 12);
 

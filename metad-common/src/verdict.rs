@@ -18,6 +18,19 @@ pub enum Verdict {
     Drop(Reason),
 }
 
+impl Verdict {
+    /// Whether the frame is none of ours where others may own the metadata address: it asks in ARP who has it, or comes
+    /// from it. What goes to it is dropped there too.
+    #[inline(always)]
+    pub fn may_be_anothers(&self) -> bool {
+        matches!(
+            self,
+            Self::AnswerArp(_)
+                | Self::Drop(Reason::ForgedSource | Reason::ArpClaim | Reason::ArpNotRequest)
+        )
+    }
+}
+
 /// Who asks for the metadata address in ARP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question {

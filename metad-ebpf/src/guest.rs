@@ -32,6 +32,13 @@ pub(crate) fn deliver(packet: &Packet, segment: &Segment) -> Result<Action, Reas
     Ok(redirect::into_peer(maps::veth_ifindex()))
 }
 
+/// Whether frames from outside the host arrive on the packet's interface.
+#[inline(always)]
+pub(crate) fn leads_outside(packet: &Packet) -> bool {
+    // SAFETY: the value is read at once and nothing here writes to this map.
+    unsafe { maps::PORTS.get(packet.ifindex()) }.is_some_and(|port| port.outside != 0)
+}
+
 /// Records where the connection's answers go. A connection is made anew by its SYN only, or once it was forgotten.
 #[inline(always)]
 fn remember(

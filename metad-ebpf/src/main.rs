@@ -29,7 +29,11 @@ type Action = i32;
 #[classifier]
 fn guest_ingress(ctx: TcContext) -> Action {
     let packet = Packet::new(ctx);
-    let outcome = match classify(&packet) {
+    let verdict = classify(&packet);
+    if verdict.may_be_anothers() && guest::leads_outside(&packet) {
+        return TC_ACT_UNSPEC;
+    }
+    let outcome = match verdict {
         // Other programs on the interface, then the stack, see the frame as it came.
         Verdict::Pass => return TC_ACT_UNSPEC,
         Verdict::AnswerArp(question) => arp::answer(&packet, &question),

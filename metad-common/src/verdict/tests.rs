@@ -299,6 +299,20 @@ fn tagged_metadata_frames_are_dropped_and_other_tagged_frames_pass() {
 }
 
 #[test]
+fn where_others_own_the_address_only_what_goes_to_it_is_ours() {
+    for (case, frame, others) in [
+        ("a question", arp(1, GUEST, METADATA), true),
+        ("a claim", arp(2, METADATA, OTHER), true),
+        ("an answer to it", arp(2, GUEST, METADATA), true),
+        ("from it", syn(METADATA, OTHER), true),
+        ("to it", syn(GUEST, METADATA), false),
+        ("not about it", syn(GUEST, OTHER), false),
+    ] {
+        assert_eq!(classify(&frame[..]).may_be_anothers(), others, "{case}");
+    }
+}
+
+#[test]
 fn tag_kept_outside_the_bytes_is_a_tag() {
     struct Stripped(Vec<u8>);
     impl Frame for Stripped {

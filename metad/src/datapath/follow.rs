@@ -21,8 +21,9 @@ const SINGLE_MAC: [u8; 6] = [0x02, 0x6d, 0x65, 0x74, 0x61, 0x64];
 
 /// Lists the interfaces that the configured patterns name, and the ports of those that are bridges.
 ///
-/// A port that may lead out of the host is left alone, and so is a bridge that has one: by port no guest can be known
-/// there, and the metadata address belongs to others out there, the host's own included.
+/// A port that may lead out of the host is left alone: by port no guest can be known there, and the metadata address
+/// belongs to others out there, the host's own included. A bridge that has one only keeps from the host what guests
+/// send to the address before their tap has its program.
 pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32, Wanted> {
     let matched = |interface: &Interface| {
         config
@@ -58,9 +59,6 @@ pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32
         } else if !matched(interface) {
             continue;
         } else if interface.is_bridge {
-            if uplinked.contains(&interface.index) {
-                continue;
-            }
             (Role::Bridge, interface.mac, interface.index)
         } else {
             let mac = bridge.and_then(|bridge| bridge.mac);
@@ -70,7 +68,8 @@ pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32
         let port = Port {
             identity,
             mac,
-            zero: [0; 2],
+            outside: u8::from(uplinked.contains(&interface.index)),
+            zero: [0; 1],
         };
         wanted.insert(
             interface.index,
@@ -127,7 +126,7 @@ mod tests {
         host
     }
 
-    fn list(patterns: &[&str], identity: Identity) -> Vec<(u32, Role, u32, bool)> {
+    fn all(patterns: &[&str], identity: Identity) -> BTreeMap<u32, Wanted> {
         let interfaces = patterns
             .iter()
             .map(|text| Pattern::new(text).unwrap())
@@ -138,6 +137,10 @@ mod tests {
             ..Datapath::default()
         };
         wanted(&config, &host())
+    }
+
+    fn list(patterns: &[&str], identity: Identity) -> Vec<(u32, Role, u32, bool)> {
+        all(patterns, identity)
             .into_iter()
             .map(|(index, wanted)| {
                 (
@@ -167,16 +170,20 @@ mod tests {
                 vec![(3, Bridge, 3, true), (4, Port, 3, true), (5, Port, 3, true)],
             ),
             (
-                "of a bridge with an uplink, the taps alone",
+                "a bridge with an uplink, without that",
                 &["virbr1"],
                 Identity::Port,
-                vec![(12, Port, 12, true)],
+                vec![(10, Bridge, 10, true), (12, Port, 12, true)],
             ),
             (
                 "an uplink too, by its own name",
                 &["virbr1", "eth1"],
                 Identity::Port,
-                vec![(11, Port, 11, true), (12, Port, 12, true)],
+                vec![
+                    (10, Bridge, 10, true),
+                    (11, Port, 11, true),
+                    (12, Port, 12, true),
+                ],
             ),
             (
                 "an uplink too, by MAC",
@@ -202,6 +209,18 @@ mod tests {
             ("nothing matches", &["tap+"], Identity::Port, vec![]),
         ] {
             assert_eq!(list(patterns, identity), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn only_a_bridge_with_an_uplink_leads_outside() {
+        for (identity, expected) in [(Identity::Port, &[10][..]), (Identity::Mac, &[])] {
+            let outside: Vec<u32> = all(&["virbr+"], identity)
+                .into_iter()
+                .filter(|(_, wanted)| wanted.port.outside != 0)
+                .map(|(index, _)| index)
+                .collect();
+            assert_eq!(outside, expected, "{identity:?}");
         }
     }
 }

@@ -60,7 +60,8 @@ impl Loaded {
         let port = Port {
             identity: LOOPBACK,
             mac: BRIDGE_MAC,
-            zero: [0; 2],
+            outside: 0,
+            zero: [0; 1],
         };
         loaded.ports().insert(LOOPBACK, port, 0).unwrap();
         loaded

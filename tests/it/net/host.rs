@@ -203,6 +203,19 @@ fn behind_the_uplink_of_a_bridge_the_address_is_not_ours() -> Result<()> {
     let answers = |frame: &[u8]| frame.starts_with(&neighbour);
     let first = wire.wait_for("the host's answer for itself", super::SOON, answers)?;
     assert!(!concerns(&first, METADATA), "the LAN was told {first:02x?}");
+    // What goes to the address stays out of the host all the same: it could be a guest's.
+    let inbound = Ends {
+        from_mac: neighbour,
+        to_mac: lab.mac_of("br0")?,
+        from: [169, 254, 1, 77].into(),
+        to: METADATA,
+        from_port: 40_000,
+        to_port: 80,
+    };
+    wire.send(&syn(&inbound))?;
+    until("a drop", super::SOON, || {
+        (daemon.counters().ok()?.dropped("unknown-sender") == 1).then_some(())
+    })?;
     assert_eq!(daemon.counters()?.arp_answered, 0, "alice has a route");
     Ok(())
 }
