@@ -303,6 +303,7 @@ fn where_others_own_the_address_only_what_goes_to_it_is_ours() {
     for (case, frame, others) in [
         ("a question", arp(1, GUEST, METADATA), true),
         ("a claim", arp(2, METADATA, OTHER), true),
+        ("a cut claim", cut(arp(2, METADATA, OTHER), 36), true),
         ("an answer to it", arp(2, GUEST, METADATA), true),
         ("from it", syn(METADATA, OTHER), true),
         ("to it", syn(GUEST, METADATA), false),
