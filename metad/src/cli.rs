@@ -54,9 +54,10 @@ Changes nothing. Exits with 4 where something is missing that metad cannot do wi
   sudo metad query --as web1 -i --method HEAD /nocloud/meta-data
   sudo metad query --as web1 --nic 52:54:00:12:34:56 /latest/meta-data/local-ipv4
 
-The request carries a valid session token, so that `http-tokens=required` does not stand in the
-way. The body goes to standard output. A status other than 200 goes to standard error and into the
-exit code: 8 for 404, 9 for any other refusal, 10 for 5xx.")]
+The request counts as one with a valid session token, whatever `-H` says, so that
+`http-tokens=required` does not stand in the way. The body goes to standard output. A status other
+than 200 goes to standard error and into the exit code: 8 for 404, 9 for any other refusal, 10 for
+5xx.")]
     Query(Query),
     /// Stop the daemon and remove every trace of it from the host
     #[command(after_help = "Examples:

@@ -3,6 +3,7 @@
 //! Nobody else writes to the inventory or to the kernel's tables. A request never waits for this task.
 
 mod doorbell;
+mod herald;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
 
 use self::doorbell::Doorbell;
+use self::herald::Herald;
 use crate::datapath::{Datapath, Strangers};
 use crate::instance::Mac;
 use crate::interfaces::{Happening, Interfaces};
@@ -59,6 +61,7 @@ pub struct Conductor {
     outputs: Outputs,
     progress: Progress,
     doorbell: Doorbell,
+    herald: Herald,
     started: Instant,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
@@ -73,6 +76,7 @@ impl Conductor {
             outputs,
             progress: Progress::default(),
             doorbell: Doorbell::default(),
+            herald: Herald::default(),
             started: Instant::now(),
             gone: BTreeSet::new(),
         }
@@ -156,6 +160,10 @@ impl Conductor {
         let resolution = self
             .inventory
             .resolve(&self.interfaces, self.started.elapsed());
+        // Until every source has been heard, a record may wait for a machine that the next one names.
+        if self.progress.heard.len() >= self.inputs.bells.len() {
+            self.herald.tell(&resolution.snapshot);
+        }
         let mut datapath = self
             .outputs
             .datapath

@@ -52,6 +52,7 @@ impl Lab {
         sandbox::demand()?;
         let number = LABS.fetch_add(1, Ordering::Relaxed);
         let host = Namespace::new(&format!("lab{number}"))?;
+        // `/run` is the sandbox's own and goes with it, also where nothing is left to remove the directory.
         let directory =
             TempDir::with_prefix_in("metad-lab-", "/run").context("cannot make a directory")?;
         std::fs::create_dir(directory.path().join("instances.d"))

@@ -27,7 +27,7 @@ pub struct Claim {
 pub enum Error {
     #[error("a metad with its run directory at {} is running already{}\nhelp: `metad status` shows it, `metad down` stops it", run_dir.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     Taken { run_dir: PathBuf, pid: Option<u32> },
-    #[error("cannot {what} {}", path.display())]
+    #[error("cannot {what} {}{}", path.display(), for_root(source))]
     Io {
         what: &'static str,
         path: PathBuf,
@@ -39,6 +39,13 @@ pub enum Error {
         path: PathBuf,
         problem: &'static str,
     },
+}
+
+fn for_root(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => "\nhelp: try again as root, with sudo",
+        _ => "",
+    }
 }
 
 impl Claim {

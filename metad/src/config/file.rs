@@ -61,8 +61,11 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
     Ok(config)
 }
 
+/// The keys of [datapath]; most often written above it.
+const DATAPATH: [&str; 4] = ["interfaces", "identity", "attach", "log-drops"];
+
 fn datapath(table: &Section<'_, '_>) -> Result<Datapath, Mistake> {
-    table.only(&["interfaces", "identity", "attach", "log-drops"])?;
+    table.only(&DATAPATH)?;
     let default = Datapath::default();
     Ok(Datapath {
         interfaces: match table.get("interfaces") {
@@ -268,6 +271,9 @@ impl<'t, 'text> Section<'t, 'text> {
             &key.span(),
             format!("unknown key `{word}` in {}", self.what),
         );
+        if DATAPATH.contains(&word) {
+            return Err(mistake.help(format!("`{word}` belongs under [datapath]")));
+        }
         Err(match nearest(word, known.iter().copied()) {
             Some(near) => mistake.help(format!("did you mean `{near}`?")),
             None => mistake.help(format!(

@@ -103,7 +103,20 @@ const MASKED: [&str; 14] = [
     "systemd-tmpfiles-clean.timer",
 ];
 
-const PROGRAM: &str = "mmdebstrap";
+/// In mount and process namespaces of its own that end with this process: were it interrupted without them, mmdebstrap
+/// would go on, and its mounts would stay in the directory, where no later build could remove them.
+const PROGRAM: &str = "setpriv";
+const PROGRAM_WORDS: [&str; 9] = [
+    "--pdeathsig=KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--",
+    "mmdebstrap",
+];
 
 const OPTIONS: [&str; 7] = [
     "--quiet",
@@ -149,8 +162,8 @@ fn build(debian: Debian, scratch: &Scratch, progress: &Progress) -> Result<PathB
         &format!("{suite}: installing Debian's packages into a directory"),
         || {
             let include = format!("--include={}", debian.packages());
-            let mut arguments: Vec<&std::ffi::OsStr> =
-                OPTIONS.iter().map(|option| (*option).as_ref()).collect();
+            let words = PROGRAM_WORDS.iter().chain(&OPTIONS);
+            let mut arguments: Vec<&std::ffi::OsStr> = words.map(|word| (*word).as_ref()).collect();
             arguments.extend([include.as_ref(), suite.as_ref(), root.as_os_str()]);
             run(PROGRAM, arguments)
         },

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::cache::{Cache, Recipe, Scratch};
 use super::command::{run, run_command};
@@ -179,10 +179,11 @@ fn take_module(from: &Path, to: &Path) -> Result<()> {
         }
         Some("xz") => {
             let output = std::process::Command::new("xz")
-                .args(["-dc"])
+                .arg("-dc")
                 .arg(from)
                 .output()
                 .context("cannot start `xz`")?;
+            ensure!(output.status.success(), "cannot unpack {}", from.display());
             fs::write(to, output.stdout)?;
         }
         Some(_) | None => bail!(

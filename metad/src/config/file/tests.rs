@@ -138,7 +138,7 @@ fn unknown_keys_name_their_place_and_the_nearest() {
         (
             "a key of the wrong level",
             "identity = \"mac\"",
-            "line 1, column 1: unknown key `identity` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `datapath`, `source`",
+            "line 1, column 1: unknown key `identity` in the configuration\nhelp: `identity` belongs under [datapath]",
         ),
     ]);
 }
