@@ -42,9 +42,10 @@ pub enum Error {
 }
 
 fn for_root(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::PermissionDenied => "\nhelp: try again as root, with sudo",
-        _ => "",
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        "\nhelp: try again as root, with sudo"
+    } else {
+        ""
     }
 }
 
