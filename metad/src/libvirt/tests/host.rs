@@ -12,7 +12,7 @@ use crate::libvirt::{Session, metadata, start};
 use crate::source::{Change, Event, Outlet, State, Subject};
 
 pub(super) const URI: &str = "test:///default";
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 const NAMESPACE: &str = metadata::NAMESPACE;
 
 pub(super) struct Watched {
