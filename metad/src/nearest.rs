@@ -3,6 +3,10 @@
 /// Returns the candidate most like `word`, `None` where nothing is like it.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
+    // One letter resembles too much.
+    if word.chars().nth(1).is_none() {
+        return None;
+    }
     candidates
         .into_iter()
         .map(|candidate| (likeness(&word, &candidate.to_lowercase()), candidate))
@@ -50,6 +54,7 @@ mod tests {
             ("log_drops", Some("log-drops")),
             ("port", None),
             ("zebra", None),
+            ("a", None),
             ("", None),
         ] {
             assert_eq!(nearest(word, keys), expected, "{word}");

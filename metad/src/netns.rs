@@ -23,7 +23,7 @@ pub const DIRECTORY: &str = "/run/netns";
 pub enum NetnsError {
     #[error("cannot prepare {DIRECTORY}")]
     Directory(#[source] io::Error),
-    #[error("cannot create the network namespace {}", .0.display())]
+    #[error("cannot create the network namespace {}{}", .0.display(), name_is_taken(.1))]
     Create(PathBuf, #[source] io::Error),
     #[error("cannot open the network namespace {}", .0.display())]
     Open(PathBuf, #[source] io::Error),
@@ -109,6 +109,18 @@ pub fn remove(name: &str) -> Result<bool, NetnsError> {
     fs::remove_file(&path).map_err(|error| NetnsError::Remove(path, error))?;
     Ok(true)
 }
+
+/// The remedy where something that is not ours has the name.
+fn name_is_taken(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => NAME_IS_TAKEN,
+        _ => "",
+    }
+}
+
+/// Advice for whoever finds something foreign under our name.
+const NAME_IS_TAKEN: &str =
+    "\nhelp: it is not metad's, so it stays; choose another `name` in the configuration";
 
 /// Makes /run/netns a shared mount, so that a namespace which is removed here disappears everywhere (as ip-netns(8)
 /// does it).

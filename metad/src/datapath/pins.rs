@@ -12,7 +12,7 @@ use crate::config::Config;
 /// Why something cannot be pinned.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
-    #[error("cannot create {}", .0.display())]
+    #[error("cannot create {}\nhelp: bpffs must be mounted at /sys/fs/bpf; `metad check` says whether it is", .0.display())]
     Directory(PathBuf, #[source] io::Error),
     #[error("cannot pin to {}", .0.display())]
     Pin(PathBuf, #[source] aya::pin::PinError),

@@ -10,8 +10,9 @@ use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute,
 };
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection};
+use rustix::io::Errno;
 
-use super::{Namespace, NetnsError};
+use super::{NAME_IS_TAKEN, Namespace, NetnsError};
 use crate::instance::Mac;
 use crate::interfaces::{Interface, watch};
 
@@ -26,7 +27,7 @@ const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 pub enum VethError {
     #[error("cannot open a netlink socket")]
     Netlink(#[source] io::Error),
-    #[error("cannot {step} {interface}")]
+    #[error("cannot {step} {interface}{}", name_is_taken(source))]
     Step {
         step: &'static str,
         interface: String,
@@ -196,13 +197,25 @@ fn no_ipv6_address() -> LinkAttribute {
     LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])])
 }
 
+/// The remedy where something that is not ours has the name.
+fn name_is_taken(error: &rtnetlink::Error) -> &'static str {
+    if has_code(error, Errno::EXIST) {
+        NAME_IS_TAKEN
+    } else {
+        ""
+    }
+}
+
 /// A kernel that has no IPv6 gives the interface no address either.
 fn is_without_ipv6(error: &rtnetlink::Error) -> bool {
+    has_code(error, Errno::AFNOSUPPORT)
+}
+
+fn has_code(error: &rtnetlink::Error, errno: Errno) -> bool {
     let rtnetlink::Error::NetlinkError(message) = error else {
         return false;
     };
-    message.raw_code().unsigned_abs()
-        == rustix::io::Errno::AFNOSUPPORT.raw_os_error().unsigned_abs()
+    message.raw_code().unsigned_abs() == errno.raw_os_error().unsigned_abs()
 }
 
 fn step(step: &'static str, interface: &str) -> impl FnOnce(rtnetlink::Error) -> VethError {
