@@ -112,9 +112,10 @@ pub fn remove(name: &str) -> Result<bool, NetnsError> {
 
 /// The remedy where something that is not ours has the name.
 fn name_is_taken(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AlreadyExists => NAME_IS_TAKEN,
-        _ => "",
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        NAME_IS_TAKEN
+    } else {
+        ""
     }
 }
 
