@@ -16,6 +16,7 @@ pub mod identity;
 pub mod instance;
 pub mod interfaces;
 pub mod inventory;
+pub mod keyfile;
 pub mod libvirt;
 pub mod listen;
 pub mod nearest;
