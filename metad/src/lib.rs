@@ -23,5 +23,6 @@ pub mod nearest;
 pub mod netns;
 pub mod record;
 pub mod render;
+pub mod signer;
 pub mod source;
 pub mod token;
