@@ -3,6 +3,7 @@
 //! In: an instance and the NIC that will ask. Out: every answer, ready to send. Nothing listed may be missing, and
 //! nothing here knows HTTP, tokens or the clock, but for the time at which the answers were made.
 
+mod claims;
 mod document;
 mod ec2;
 mod names;
@@ -16,14 +17,20 @@ mod version;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use crate::instance::{Dialect, Instance};
+use crate::signer::{Form, Proofs};
 
+pub use claims::claims;
 pub use tree::{Answer, Content, ETag, Tree};
 pub use version::Version;
+
+/// Where the identity document is, below an EC2 version.
+pub const DOCUMENT: &str = "dynamic/instance-identity/document";
 
 /// Every answer for one NIC of one instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +40,8 @@ pub struct Answers {
     trees: BTreeMap<Dialect, Tree>,
     /// When these answers came to be, for `Last-Modified`.
     pub made: SystemTime,
+    /// What was signed for this NIC.
+    pub proofs: Arc<Proofs>,
 }
 
 impl Default for Answers {
@@ -41,6 +50,7 @@ impl Default for Answers {
         Self {
             trees: BTreeMap::new(),
             made: SystemTime::UNIX_EPOCH,
+            proofs: Arc::default(),
         }
     }
 }
@@ -63,10 +73,12 @@ pub enum Body {
         before: Bytes,
         after: Bytes,
     },
+    /// What proves the identity document, made when it is asked for.
+    Proof(Form),
 }
 
 impl Body {
-    /// Returns the octets to send; `None` where they need the caller's address and it is not known.
+    /// Returns the octets to send; `None` where they need the caller's address and it is not known, or a signature.
     pub fn bytes(&self, caller: Option<Ipv4Addr>) -> Option<Bytes> {
         match self {
             Self::Bytes(bytes) => Some(bytes.clone()),
@@ -76,6 +88,7 @@ impl Body {
                     .concat()
                     .into()
             }),
+            Self::Proof(_) => None,
         }
     }
 }
@@ -106,7 +119,11 @@ pub fn answers_made(instance: &Instance, nic: usize, made: SystemTime) -> Answer
     if instance.options.dialects.has(Dialect::Ec2) {
         trees.insert(Dialect::Ec2, Tree::from(ec2));
     }
-    Answers { trees, made }
+    Answers {
+        trees,
+        made,
+        proofs: Arc::default(),
+    }
 }
 
 #[cfg(test)]

@@ -3,19 +3,22 @@
 //! In: what was asked, by whom, and the time. Out: the reply. No clock, no socket, no lock; every input has an answer.
 
 use std::net::Ipv4Addr;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
+use super::proof;
 use super::reply::{Reply, TOKEN_TTL};
 use super::target::{Route, Target};
 use crate::instance::{Dialect, Endpoint, HttpTokens, Instance};
-use crate::render::{Answer, Answers, Content, ETag, Version};
+use crate::render::{Answer, Answers, Body, Content, ETag, Version};
+use crate::signer::Signer;
 use crate::token::{BootTime, Refused, Tokens, Ttl};
 
 /// Carries a session token.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// No token of ours is half as long; what is longer is not even looked at. Octets.
 const TOKEN_MAX: usize = 128;
@@ -30,6 +33,9 @@ pub struct Ask<'a> {
     pub answers: &'a Answers,
     /// The source address as the guest wrote it.
     pub address: Option<Ipv4Addr>,
+    pub signer: &'a Signer,
+    /// The time of day, for what is signed; [`Asker`] has the one that cannot be stepped.
+    pub wall: SystemTime,
     pub asker: Asker<'a>,
 }
 
@@ -123,6 +129,7 @@ pub(super) fn ec2(ask: &Ask<'_>) -> Reply {
     };
     let mut reply = match version {
         _ if ask.target.is_dotted() => missing(),
+        Some(_) if below == proof::JWT => proof::jwt(ask, left),
         Some(version) => answer(ask, ask.answers.get(Dialect::Ec2, version, below)),
         None if path.is_empty() => {
             let listing = Bytes::from_static(Version::LISTING.as_bytes());
@@ -182,6 +189,9 @@ fn answer(ask: &Ask<'_>, found: Option<Answer<'_>>) -> Reply {
     let Some(answer) = found else {
         return missing();
     };
+    if let Body::Proof(form) = answer.body {
+        return proof::proof(ask, *form);
+    }
     match answer.body.bytes(ask.address) {
         Some(body) => {
             let etag = answer.etag.unwrap_or_else(|| ETag::of(&body));

@@ -40,7 +40,7 @@ pub(super) fn body(meta_data: &Directory) -> Body {
             before: format!("{before}\"").into(),
             after: format!("\"{after}").into(),
         },
-        None => Body::Bytes(Bytes::from(format!("{before}null{after}"))),
+        Some(Body::Proof(_)) | None => Body::Bytes(Bytes::from(format!("{before}null{after}"))),
     }
 }
 

@@ -6,6 +6,7 @@ use super::names::{identifier, is_segment, is_tag_key, key_name};
 use super::tree::Directory;
 use super::{Body, Content, Version, document, network, overlay};
 use crate::instance::{Disk, DiskKind, Instance, PublicKey};
+use crate::signer::Form;
 
 /// The account that owns everything here; EC2's have twelve digits.
 pub(super) const OWNER_ID: &str = "000000000000";
@@ -153,6 +154,9 @@ fn tags(instance: &Instance) -> Directory {
 fn dynamic(meta_data: &Directory) -> Directory {
     let mut identity = Directory::default();
     identity.leaf("document", Content::Text, document::body(meta_data));
+    for (name, form) in [("rsa2048", Form::Rsa2048), ("signature", Form::Signature)] {
+        identity.leaf(name, Content::Text, Body::Proof(form));
+    }
     let mut fws = Directory::default();
     fws.text("instance-monitoring", "disabled");
     let mut tree = Directory::default();

@@ -75,7 +75,7 @@ impl From<Body> for Tagged {
     fn from(body: Body) -> Self {
         let etag = match &body {
             Body::Bytes(octets) => Some(ETag::of(octets)),
-            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } => None,
+            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } | Body::Proof(_) => None,
         };
         Self { body, etag }
     }
@@ -270,7 +270,7 @@ impl Directory {
     pub fn read(&self, path: &str) -> Option<&str> {
         match self.body(path)? {
             Body::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } => None,
+            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } | Body::Proof(_) => None,
         }
     }
 

@@ -95,7 +95,11 @@ impl Certificate {
         &self.parsed
     }
 
-    fn from_pem(pem: &[u8]) -> Result<Self, String> {
+    /// Reads the first certificate of a PEM file.
+    ///
+    /// # Errors
+    /// There is none, or it is not of an RSA key.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, String> {
         // What follows the first one is the chain of whoever signed it.
         let chain = x509_cert::Certificate::load_pem_chain(pem)
             .map_err(|error| format!("it is no PEM file of certificates: {error}"))?;
