@@ -104,6 +104,7 @@ pub fn answer_as(
             instance,
             answers,
             address,
+            ipv6: false,
             asker: Asker::Administrator,
         }),
         None => malformed(),
@@ -141,6 +142,7 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                 instance: &caller.seat.instance,
                 answers: &caller.seat.answers,
                 address: caller.address,
+                ipv6: false,
                 asker: Asker::Guest {
                     tokens: &app.tokens,
                     now: BootTime::now(),

@@ -30,6 +30,8 @@ pub struct Ask<'a> {
     pub answers: &'a Answers,
     /// The source address as the guest wrote it.
     pub address: Option<Ipv4Addr>,
+    /// Whether it came over IPv6, so that no IPv4 address of the guest's is behind it.
+    pub ipv6: bool,
     pub asker: Asker<'a>,
 }
 
@@ -182,7 +184,16 @@ fn answer(ask: &Ask<'_>, found: Option<Answer<'_>>) -> Reply {
     let Some(answer) = found else {
         return missing();
     };
-    match answer.body.bytes(ask.address) {
+    // An address that a guest gave itself to get here is nobody's to write down.
+    let body = if ask.ipv6 || ask.address.is_some_and(|address| address.is_link_local()) {
+        match answer.body.without_ipv4() {
+            Some(body) => Some(body),
+            None => return missing(),
+        }
+    } else {
+        answer.body.bytes(ask.address)
+    };
+    match body {
         Some(body) => {
             let etag = answer.etag.unwrap_or_else(|| ETag::of(&body));
             Reply::found(answer.content, body, etag, ask.answers.made)
