@@ -68,10 +68,13 @@ pub trait Line: Send + Sync {
 
 /// Builds the service that answers guests.
 pub fn router(app: App) -> Router {
-    let dialects = Router::new()
-        .route("/latest/api/token", at(decide::token))
-        .route("/nocloud", at(decide::nocloud))
-        .route("/nocloud/{*name}", at(decide::nocloud))
+    let mut dialects = Router::new().route("/latest/api/token", at(decide::token));
+    for (prefix, _) in target::PREFIXES {
+        dialects = dialects
+            .route(&format!("/{prefix}"), at(decide::other))
+            .route(&format!("/{prefix}/{{*name}}"), at(decide::other));
+    }
+    let dialects = dialects
         .fallback_service(at(decide::ec2).with_state(app.clone()))
         .with_state(app.clone());
     // Outermost last. Paths must be in one spelling before they are routed, so the dialects are a service of their own.

@@ -14,23 +14,23 @@ pub(crate) mod sample;
 mod tree;
 mod version;
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::instance::Instance;
+use crate::instance::{Dialect, Instance};
 
-pub use tree::{Answer, Content, Tree};
+pub use tree::{Answer, Content, ETag, Tree};
 pub use version::Version;
 
 /// Every answer for one NIC of one instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answers {
-    /// Below `/<version>/`: `""` is that directory itself, `meta-data/instance-id` a leaf.
-    pub ec2: Tree,
-    /// Below `/nocloud/`.
-    pub nocloud: Tree,
+    /// One for each dialect that answers this instance, by paths below the dialect's own prefix. EC2's stand below
+    /// `/<version>/`: `""` is that directory itself, `meta-data/instance-id` a leaf.
+    trees: BTreeMap<Dialect, Tree>,
     /// When these answers came to be, for `Last-Modified`.
     pub made: SystemTime,
 }
@@ -39,10 +39,16 @@ impl Default for Answers {
     /// Answers nothing.
     fn default() -> Self {
         Self {
-            ec2: Tree::default(),
-            nocloud: Tree::default(),
+            trees: BTreeMap::new(),
             made: SystemTime::UNIX_EPOCH,
         }
+    }
+}
+
+impl Answers {
+    /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
+    pub fn get(&self, dialect: Dialect, version: Version, path: &str) -> Option<Answer<'_>> {
+        self.trees.get(&dialect)?.get(version, path)
     }
 }
 
@@ -81,12 +87,26 @@ pub fn answers(instance: &Instance, nic: usize) -> Answers {
 
 /// Renders as [`answers`] does, with the time given.
 pub fn answers_made(instance: &Instance, nic: usize, made: SystemTime) -> Answers {
+    // The other dialects say the same as EC2's, in their own words.
     let ec2 = ec2::directory(instance, nic);
-    Answers {
-        nocloud: Tree::from(nocloud::directory(instance, &ec2)),
-        ec2: Tree::from(ec2),
-        made,
+    let mut trees = BTreeMap::new();
+    for dialect in instance.options.dialects.iter() {
+        let directory = match dialect {
+            Dialect::Ec2 => continue,
+            Dialect::NoCloud => nocloud::directory(instance, &ec2),
+            Dialect::OpenStack
+            | Dialect::Install
+            | Dialect::Gce
+            | Dialect::DigitalOcean
+            | Dialect::Hetzner
+            | Dialect::Vultr => continue,
+        };
+        trees.insert(dialect, Tree::from(directory));
     }
+    if instance.options.dialects.has(Dialect::Ec2) {
+        trees.insert(Dialect::Ec2, Tree::from(ec2));
+    }
+    Answers { trees, made }
 }
 
 #[cfg(test)]

@@ -8,8 +8,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read, read_as};
-use crate::instance::{Cidr, Mac, Nic, PublicKey};
-use crate::record::Record;
+use crate::instance::{Cidr, ContentFile, Given, Mac, Nic, Placement, PublicKey};
 use crate::record::field;
 use crate::record::payload::{Encoding, decode};
 
@@ -35,6 +34,11 @@ impl Fields for TopFields {
         "instance-id",
         "hostname",
         "instance-type",
+        "image-id",
+        "public-hostname",
+        "public-ipv4",
+        "iam-role",
+        "files",
         "placement",
         "public-keys",
         "user-data",
@@ -64,10 +68,14 @@ impl Fields for TopFields {
                 if let Some(Closed(placement)) =
                     map.next_value::<Option<Closed<PlacementFields>>>()?
                 {
-                    record.availability_zone = placement.availability_zone;
-                    record.region = placement.region;
+                    record.placement = placement.0;
                 }
             }
+            "image-id" => record.image_id = read(map, key, field::word)?,
+            "public-hostname" => record.public_hostname = read(map, key, field::hostname)?,
+            "public-ipv4" => record.public_ipv4 = read(map, key, field::ipv4)?,
+            "iam-role" => record.role = read(map, key, field::word)?,
+            "files" => record.files = read_as(map, files)?,
             "public-keys" => record.public_keys = read_as(map, public_keys)?,
             "user-data" => record.user_data = read(map, key, plain)?,
             "user-data-base64" => {
@@ -80,9 +88,7 @@ impl Fields for TopFields {
             "meta-data" => record.meta_data = read_as(map, meta_data)?,
             "options" => {
                 if let Some(Closed(options)) = map.next_value::<Option<Closed<OptionFields>>>()? {
-                    record.http_tokens = options.0.http_tokens;
-                    record.hop_limit = options.0.hop_limit;
-                    record.endpoint = options.0.endpoint;
+                    record.options = options.0;
                 }
             }
             "uuid" => self.file.uuid = read(map, key, uuid)?,
@@ -105,47 +111,43 @@ impl Fields for TopFields {
 }
 
 #[derive(Default)]
-struct PlacementFields {
-    availability_zone: Option<String>,
-    region: Option<String>,
-}
+struct PlacementFields(Placement);
 
 impl Fields for PlacementFields {
-    const KNOWN: &'static [&'static str] = &["availability-zone", "region"];
+    const KNOWN: &'static [&'static str] = &field::PLACEMENT;
 
     fn set<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
         map: &mut A,
     ) -> Result<(), A::Error> {
-        match key {
-            "region" => self.region = read(map, key, field::line)?,
-            _ => self.availability_zone = read(map, key, field::line)?,
+        if let Some(value) = read(map, key, field::word)? {
+            field::place(&mut self.0, key, value);
         }
         Ok(())
     }
 }
 
 #[derive(Default)]
-struct OptionFields(Record);
+struct OptionFields(Given);
 
 impl Fields for OptionFields {
-    const KNOWN: &'static [&'static str] = &["http-tokens", "hop-limit", "endpoint"];
+    const KNOWN: &'static [&'static str] = &field::OPTIONS;
 
     fn set<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
         map: &mut A,
     ) -> Result<(), A::Error> {
+        let given = &mut self.0;
+        let mut take = |text: &str| {
+            field::option(given, key, text).map_err(|error| format!("`{key}` {error}"))
+        };
         match key {
-            "http-tokens" => self.0.http_tokens = read(map, key, field::http_tokens)?,
-            "endpoint" => self.0.endpoint = read(map, key, field::endpoint)?,
-            _ => {
-                self.0.hop_limit = read_as(map, |hops: i64| {
-                    field::hop_limit(&hops.to_string()).map_err(|error| format!("`{key}` {error}"))
-                })?;
-            }
-        }
+            "hop-limit" => read_as(map, |hops: i64| take(&hops.to_string()))?,
+            "dialects" => read_as(map, |words: Vec<String>| take(&words.join(" ")))?,
+            _ => read_as(map, |text: String| take(&text))?,
+        };
         Ok(())
     }
 }
@@ -219,6 +221,17 @@ fn public_keys(Pairs(pairs): Pairs) -> Result<Vec<PublicKey>, String> {
         let text = field::key_text(&text).map_err(|error| format!("the key `{name}` {error}"))?;
         let formats = [(OPENSSH.to_owned(), text)].into();
         Ok(PublicKey { name, formats })
+    });
+    read.collect()
+}
+
+/// Texts alone: octets of any kind go into the domain's XML.
+fn files(Pairs(pairs): Pairs) -> Result<Vec<ContentFile>, String> {
+    let read = pairs.into_iter().map(|(path, text)| {
+        let path = field::file_path(&path).map_err(|error| format!("a path in `files` {error}"))?;
+        let content =
+            decode(&text, Encoding::Plain).map_err(|error| format!("the file `{path}` {error}"))?;
+        Ok(ContentFile { path, content })
     });
     read.collect()
 }

@@ -52,7 +52,8 @@ fn addition(name: &str) -> Subject {
 }
 
 fn inventory(identity: Identity) -> Inventory {
-    Inventory::new(identity, vec!["libvirt".to_owned(), "directory".to_owned()])
+    let sources = vec!["libvirt".to_owned(), "directory".to_owned()];
+    Inventory::new(identity, Defaults::default(), sources)
 }
 
 fn put(source: SourceIndex, subject: Subject) -> Change {

@@ -3,6 +3,8 @@
 //! A listing is made from the very entries that the table gets, so that no name is listed which does not answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
 
@@ -16,6 +18,7 @@ const KEY: &str = "openssh-key";
 pub enum Content {
     Text,
     Yaml,
+    Json,
     /// User-data: what its owner gave, octet for octet.
     Octets,
 }
@@ -25,6 +28,27 @@ pub enum Content {
 pub struct Answer<'a> {
     pub content: Content,
     pub body: &'a Body,
+    /// The tag of a body that is known beforehand.
+    pub etag: Option<ETag>,
+}
+
+/// Tells two bodies apart, as HTTP's entity tag does; prints as 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ETag(u64);
+
+impl ETag {
+    /// The same for the same octets, in every run of the same release.
+    pub fn of(octets: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(octets);
+        Self(hasher.finish())
+    }
+}
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 /// Every path of one dialect and what it answers.
@@ -37,21 +61,39 @@ pub struct Tree {
 struct Node {
     content: Content,
     /// Oldest first: each holds from its version to the next one's.
-    bodies: Vec<(Version, Body)>,
+    bodies: Vec<(Version, Tagged)>,
+}
+
+/// A body and its tag, made once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tagged {
+    body: Body,
+    etag: Option<ETag>,
+}
+
+impl From<Body> for Tagged {
+    fn from(body: Body) -> Self {
+        let etag = match &body {
+            Body::Bytes(octets) => Some(ETag::of(octets)),
+            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } => None,
+        };
+        Self { body, etag }
+    }
 }
 
 impl Tree {
     /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
     pub fn get(&self, version: Version, path: &str) -> Option<Answer<'_>> {
         let node = self.nodes.get(path)?;
-        let (_, body) = node
+        let (_, tagged) = node
             .bodies
             .iter()
             .rev()
             .find(|(since, _)| *since <= version)?;
         Some(Answer {
             content: node.content,
-            body,
+            body: &tagged.body,
+            etag: tagged.etag,
         })
     }
 }
@@ -75,7 +117,7 @@ fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, 
         let since = entry.since.max(oldest);
         match entry.node {
             Branch::Leaf { content, body } => {
-                let bodies = vec![(since, body)];
+                let bodies = vec![(since, body.into())];
                 nodes.insert(path, Node { content, bodies });
             }
             Branch::Directory(below) if below.first().is_some() => {
@@ -89,7 +131,7 @@ fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, 
 }
 
 /// One listing for each version at which something appears.
-fn listings(directory: &Directory, oldest: Version) -> Vec<(Version, Body)> {
+fn listings(directory: &Directory, oldest: Version) -> Vec<(Version, Tagged)> {
     let mut names: Vec<(Version, u32, &String, String)> = directory
         .entries
         .iter()
@@ -119,7 +161,7 @@ fn listings(directory: &Directory, oldest: Version) -> Vec<(Version, Body)> {
                 .filter(|name| name.0 <= version)
                 .map(|name| name.3.as_str())
                 .collect();
-            (version, Body::Bytes(shown.join("\n").into()))
+            (version, Body::Bytes(shown.join("\n").into()).into())
         })
         .collect()
 }

@@ -51,11 +51,15 @@ impl Fields {
         match key {
             "instance-id" => record.instance_id = text(map, key, field::word)?,
             "local-hostname" => record.hostname = text(map, key, field::hostname)?,
+            "ami-id" => record.image_id = text(map, key, field::word)?,
             "instance-type" => record.instance_type = text(map, key, field::line)?,
             "placement" => {
                 if let Some(mut value) = read_as(map, |value| free(key, value))? {
-                    record.availability_zone = take(&mut value, "availability-zone");
-                    record.region = take(&mut value, "region");
+                    for name in field::PLACEMENT {
+                        if let Some(word) = take(&mut value, name) {
+                            field::place(&mut record.placement, name, word);
+                        }
+                    }
                     if value.as_object().is_none_or(|rest| !rest.is_empty()) {
                         self.tree.insert(key.to_owned(), value);
                     }
@@ -137,15 +141,15 @@ fn free(key: &str, value: Value) -> Result<Value, String> {
     Ok(tree.remove(key).unwrap_or_default())
 }
 
-/// Takes a line of text out of an object; what is no such stays and is answered as it is.
+/// Takes a word out of an object; what is no such stays and is answered as it is.
 fn take(value: &mut Value, key: &str) -> Option<String> {
     let object = value.as_object_mut()?;
-    let line = object
+    let word = object
         .get(key)?
         .as_str()
-        .and_then(|text| field::line(text).ok())?;
+        .and_then(|text| field::word(text).ok())?;
     object.remove(key);
-    Some(line)
+    Some(word)
 }
 
 /// The keys in their order, and what is wrong with those that are left out.

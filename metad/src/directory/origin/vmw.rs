@@ -4,7 +4,6 @@
 
 use base64::Engine as _;
 use serde::de::MapAccess;
-use serde_json::{Map, Value};
 
 use super::{Named, Reading};
 use crate::directory::record_file::{
@@ -99,7 +98,6 @@ impl Fields for TopFields {
 #[derive(Default)]
 struct MetadataFields {
     record: Record,
-    image: Option<String>,
     seen: Vec<&'static str>,
     remarks: Vec<String>,
 }
@@ -128,11 +126,11 @@ impl Fields for MetadataFields {
         self.seen.push(key);
         let record = &mut self.record;
         match key {
-            "ami-id" | "ami_id" => self.image = read(map, key, field::line)?,
+            "ami-id" | "ami_id" => record.image_id = read(map, key, field::word)?,
             "instance-id" | "instance_id" => record.instance_id = read(map, key, field::word)?,
-            "region" => record.region = read(map, key, field::line)?,
+            "region" => record.placement.region = read(map, key, field::word)?,
             "availability-zone" | "availability_zone" => {
-                record.availability_zone = read(map, key, field::line)?
+                record.placement.availability_zone = read(map, key, field::word)?
             }
             "hostname" => record.hostname = read(map, key, field::hostname)?,
             "tags" => record.tags = read_as(map, Tags::into_tags)?,
@@ -141,11 +139,6 @@ impl Fields for MetadataFields {
                     record.public_keys = Some(public_keys(&texts, &mut self.remarks));
                 }
             }
-        }
-        if let Some(image) = &self.image {
-            let mut tree = Map::new();
-            tree.insert("ami-id".to_owned(), Value::from(image.as_str()));
-            record.meta_data = Some(tree);
         }
         Ok(())
     }
@@ -167,10 +160,13 @@ impl Fields for MetadataFields {
         }
         let record = &self.record;
         let lacking = [
-            ("ami-id", self.image.is_none()),
+            ("ami-id", record.image_id.is_none()),
             ("instance-id", record.instance_id.is_none()),
-            ("region", record.region.is_none()),
-            ("availability-zone", record.availability_zone.is_none()),
+            ("region", record.placement.region.is_none()),
+            (
+                "availability-zone",
+                record.placement.availability_zone.is_none(),
+            ),
             ("hostname", record.hostname.is_none()),
         ];
         match lacking.into_iter().find(|(_, lacks)| *lacks) {

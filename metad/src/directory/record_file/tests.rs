@@ -1,5 +1,5 @@
 use super::*;
-use crate::instance::{Endpoint, HttpTokens};
+use crate::instance::{ContentFile, Dialect, Endpoint, Given, HttpTokens};
 
 mod limits;
 
@@ -23,7 +23,9 @@ network-config: |
 tags: {role: web, count: 3}
 meta-data:
   rack: {row: 7, units: [1, 2], live: true}
-options: {http-tokens: required, hop-limit: 2, endpoint: disabled}
+options: {http-tokens: required, hop-limit: 2, endpoint: disabled, dialects: [ec2, hetzner]}
+iam-role: backup
+files: {/etc/motd: \"hello\\n\"}
 uuid: 4dea22b3-1d52-d8f3-2516-782e98ab3fa0
 nics:
 - mac: 52:54:00:12:34:56
@@ -41,7 +43,8 @@ const FULL_JSON: &str = r##"{
   "user-data": "#cloud-config\nruncmd: [\"true\"]\n", "vendor-data": "a\n", "network-config": "version: 2\n",
   "tags": {"role": "web", "count": "3"},
   "meta-data": {"rack": {"row": 7, "units": [1, 2], "live": true}},
-  "options": {"http-tokens": "required", "hop-limit": 2, "endpoint": "disabled"},
+  "options": {"http-tokens": "required", "hop-limit": 2, "endpoint": "disabled", "dialects": ["ec2", "hetzner"]},
+  "iam-role": "backup", "files": {"/etc/motd": "hello\n"},
   "uuid": "4dea22b3-1d52-d8f3-2516-782e98ab3fa0",
   "nics": [
     {"mac": "52:54:00:12:34:56", "interface": "tap0", "bridge": "br0",
@@ -61,8 +64,11 @@ fn yaml_and_json_say_the_same() {
         Some("1.10"),
         "a number is the text that was written"
     );
-    assert_eq!(record.availability_zone.as_deref(), Some("rack-7"));
-    assert_eq!(record.region.as_deref(), Some("north"));
+    assert_eq!(
+        record.placement.availability_zone.as_deref(),
+        Some("rack-7")
+    );
+    assert_eq!(record.placement.region.as_deref(), Some("north"));
     let keys: Vec<_> = record
         .public_keys
         .iter()
@@ -82,11 +88,20 @@ fn yaml_and_json_say_the_same() {
             .as_deref(),
         Some("3")
     );
-    assert_eq!(record.http_tokens, Some(HttpTokens::Required));
-    assert_eq!(
-        (record.hop_limit, record.endpoint),
-        (Some(2), Some(Endpoint::Disabled))
-    );
+    let options = Given {
+        http_tokens: Some(HttpTokens::Required),
+        hop_limit: Some(2),
+        endpoint: Some(Endpoint::Disabled),
+        dialects: Some([Dialect::Ec2, Dialect::Hetzner].into_iter().collect()),
+        ..Given::default()
+    };
+    assert_eq!(record.options, options);
+    assert_eq!(record.role.as_deref(), Some("backup"));
+    let motd = ContentFile {
+        path: "/etc/motd".to_owned(),
+        content: "hello\n".into(),
+    };
+    assert_eq!(record.files, Some(vec![motd]));
     let nics = yaml.nics.unwrap();
     assert_eq!(nics.len(), 2);
     assert_eq!(nics[0].interface.as_deref(), Some("tap0"));
@@ -144,7 +159,7 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "unknown in placement",
             "placement:\n  zone: a\n",
-            "line 2, column 3: unknown key `zone`; known are `availability-zone`, `region`",
+            "line 2, column 3: unknown key `zone`; known are `availability-zone`, `availability-zone-id`, `region`, `group-name`, `host-id`, `partition-number`",
         ),
         (
             "unknown in a NIC",
