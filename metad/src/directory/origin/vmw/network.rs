@@ -112,10 +112,8 @@ fn each<T>(
 }
 
 fn ipv4(text: &str) -> Result<Ipv4Addr, String> {
-    let address: Ipv4Addr = text
-        .trim()
-        .parse()
-        .map_err(|_: std::net::AddrParseError| "is no IPv4 address".to_owned())?;
+    let read = text.trim().parse().ok();
+    let address: Ipv4Addr = read.ok_or("is no IPv4 address")?;
     let what = if address.is_multicast() {
         "a multicast address"
     } else if address.is_unspecified() {
