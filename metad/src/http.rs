@@ -110,6 +110,7 @@ pub fn answer_as(
             address,
             signer,
             wall: SystemTime::now(),
+            ipv6: false,
             asker: Asker::Administrator,
         }),
         None => malformed(),
@@ -149,6 +150,7 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                 address: caller.address,
                 signer: &app.signer,
                 wall: SystemTime::now(),
+                ipv6: false,
                 asker: Asker::Guest {
                     tokens: &app.tokens,
                     now: BootTime::now(),

@@ -36,6 +36,8 @@ pub struct Ask<'a> {
     pub signer: &'a Signer,
     /// The time of day, for what is signed; [`Asker`] has the one that cannot be stepped.
     pub wall: SystemTime,
+    /// Whether it came over IPv6, so that no IPv4 address of the guest's is behind it.
+    pub ipv6: bool,
     pub asker: Asker<'a>,
 }
 
@@ -192,16 +194,43 @@ fn answer(ask: &Ask<'_>, found: Option<Answer<'_>>) -> Reply {
     if let Body::Proof(form) = answer.body {
         return proof::proof(ask, *form);
     }
-    match answer.body.bytes(ask.address) {
-        Some(body) => {
+    match told(ask, answer.body) {
+        Ok(body) => {
             let etag = answer.etag.unwrap_or_else(|| ETag::of(&body));
             Reply::found(answer.content, body, etag, ask.answers.made)
         }
-        None => {
-            let reason = "the address that the request came from is not known";
-            Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason)
+        Err(untold) => untold.reply(),
+    }
+}
+
+/// Why a body has no octets for this caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// There is no such path for it.
+    Missing,
+    /// Its address is part of them, and not known.
+    Addressless,
+}
+
+impl Untold {
+    pub(super) fn reply(self) -> Reply {
+        match self {
+            Self::Missing => missing(),
+            Self::Addressless => {
+                let reason = "the address that the request came from is not known";
+                Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason)
+            }
         }
     }
+}
+
+/// The octets of a body for whoever asks.
+pub(super) fn told(ask: &Ask<'_>, body: &Body) -> Result<Bytes, Untold> {
+    // An address that a guest gave itself to get here is nobody's to write down.
+    if ask.ipv6 || ask.address.is_some_and(|address| address.is_link_local()) {
+        return body.without_ipv4().ok_or(Untold::Missing);
+    }
+    body.bytes(ask.address).ok_or(Untold::Addressless)
 }
 
 fn is_off(ask: &Ask<'_>) -> bool {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::decide::{Ask, Asker, FORWARDED_FOR};
+use super::decide::{Ask, Asker, FORWARDED_FOR, told};
 use super::reply::Reply;
 use crate::instance::Dialect;
 use crate::render::{self, Content, DOCUMENT, ETag, Version};
@@ -17,9 +17,13 @@ pub(super) const JWT: &str = "dynamic/instance-identity/jwt";
 /// Answers with what proves the very document that this request would get.
 pub(super) fn proof(ask: &Ask<'_>, form: Form) -> Reply {
     let document = ask.answers.get(Dialect::Ec2, Version::LATEST, DOCUMENT);
-    let Some(document) = document.and_then(|answer| answer.body.bytes(ask.address)) else {
-        let reason = "the address that the request came from is not known";
-        return Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason);
+    let Some(document) = document else {
+        let reason = "there is no document to prove";
+        return Reply::refused(StatusCode::NOT_FOUND, reason);
+    };
+    let document = match told(ask, document.body) {
+        Ok(document) => document,
+        Err(untold) => return untold.reply(),
     };
     let proven = ask
         .answers

@@ -81,6 +81,7 @@ impl Guest {
             address: Some(CALLER),
             signer: &self.signer,
             wall: WALL,
+            ipv6: false,
             asker: Asker::Guest {
                 tokens: &self.tokens,
                 now,

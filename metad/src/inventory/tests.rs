@@ -16,6 +16,7 @@ fn nic(interface: Option<&str>) -> Nic {
         addresses: Vec::new(),
         subnet: None,
         mtu: None,
+        fixed: None,
     }
 }
 

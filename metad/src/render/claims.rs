@@ -3,13 +3,15 @@
 //! In: an instance and its answers. Out: claims, none of which the guest itself can write: what its administrator, its
 //! site and libvirt say. An address is among them only where it was known beforehand.
 
-use std::net::Ipv4Addr;
-
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::{Answers, Body, DOCUMENT, Version};
+use super::{Answers, DOCUMENT, Version};
 use crate::instance::{Dialect, Instance};
+
+/// Where the tags are, below an EC2 version.
+const TAGS: &str = "meta-data/tags/instance";
 
 /// Octets of tags, as JSON, that still go into a token: it travels in headers.
 const TAGS_MAX: usize = 4096;
@@ -47,13 +49,9 @@ pub fn claims(instance: &Instance, answers: &Answers) -> Map<String, Value> {
         }
     }
     claims.insert("hostname".to_owned(), instance.hostname.clone().into());
-    let tags: Value = instance
-        .tags
-        .iter()
-        .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
-        .collect::<Map<_, _>>()
-        .into();
-    if !instance.tags.is_empty() && tags.to_string().len() <= TAGS_MAX {
+    let tags = Value::from(tags(answers));
+    let used = tags.as_object().is_some_and(|tags| !tags.is_empty());
+    if used && tags.to_string().len() <= TAGS_MAX {
         claims.insert("tags".to_owned(), tags);
     }
     claims
@@ -70,19 +68,24 @@ fn subject(account: &str, region: &str, instance_id: &str) -> String {
     )
 }
 
-/// The identity document, without the address where that is only what the guest wrote into its packets.
+/// The identity document, without an address that is only what a guest wrote into its packets.
 fn document(answers: &Answers) -> Map<String, Value> {
-    let Some(answer) = answers.get(Dialect::Ec2, Version::LATEST, DOCUMENT) else {
-        return Map::new();
-    };
-    let octets = answer.body.bytes(Some(Ipv4Addr::UNSPECIFIED));
-    let mut document: Map<String, Value> = octets
+    said(answers, DOCUMENT)
         .and_then(|octets| serde_json::from_slice(&octets).ok())
-        .unwrap_or_default();
-    if !matches!(answer.body, Body::Bytes(_)) {
-        document.remove("privateIp");
-    }
-    document
+        .unwrap_or_default()
+}
+
+/// The tags as the guest reads them.
+fn tags(answers: &Answers) -> Map<String, Value> {
+    let text = |path: &str| Some(String::from_utf8_lossy(&said(answers, path)?).into_owned());
+    let listing = text(TAGS).unwrap_or_default();
+    let tag = |key: &str| Some((key.to_owned(), text(&format!("{TAGS}/{key}"))?.into()));
+    listing.lines().filter_map(tag).collect()
+}
+
+fn said(answers: &Answers, path: &str) -> Option<Bytes> {
+    let answer = answers.get(Dialect::Ec2, Version::LATEST, path)?;
+    answer.body.without_ipv4()
 }
 
 #[cfg(test)]

@@ -168,6 +168,7 @@ fn address_that_the_kernel_forgot_is_asked_for_again() {
             address,
             signer: &guest.signer,
             wall: WALL,
+            ipv6: false,
             asker: Asker::Administrator,
         })
     };

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::signer::{Form, Proofs};
 
 const IDENTITY: &str = "/latest/dynamic/instance-identity";
 const JWT: &str = "/latest/dynamic/instance-identity/jwt?audience=vault";
@@ -34,7 +35,7 @@ fn proofs_are_listed_and_have_lines_of_base64() {
 #[test]
 fn proof_is_of_the_document_that_the_caller_gets() {
     let guest = Guest::with(|instance| instance.nics[0].addresses.clear());
-    let ask = |address, name: &str| {
+    let ask = |address, ipv6, name: &str| {
         let reply = decide(&Ask {
             method: &Method::GET,
             target: &Target::new(&format!("{IDENTITY}/{name}")).unwrap(),
@@ -42,33 +43,41 @@ fn proof_is_of_the_document_that_the_caller_gets() {
             instance: &guest.instance,
             answers: &guest.answers,
             address,
+            ipv6,
             signer: &guest.signer,
             wall: WALL,
             asker: Asker::Administrator,
         });
         (reply.status.as_u16(), reply.body)
     };
-    let caller = |last| Some(Ipv4Addr::new(192, 0, 2, last));
-    for last in [7, 8, 7] {
-        let (_, document) = ask(caller(last), "document");
-        let address = format!("\"privateIp\" : \"192.0.2.{last}\"");
-        assert!(
-            document
-                .windows(address.len())
-                .any(|part| part == address.as_bytes())
-        );
-        let proofs = crate::signer::Proofs::default();
-        let signer = &guest.signer;
-        for (name, form) in [
-            ("signature", crate::signer::Form::Signature),
-            ("rsa2048", crate::signer::Form::Rsa2048),
-        ] {
-            let expected = proofs.of(&document, form, signer, None).unwrap();
-            assert_eq!(ask(caller(last), name), (200, expected), "{name} {last}");
+    let at = |octets: [u8; 4]| Some(Ipv4Addr::from(octets));
+    let mut seen = Vec::new();
+    for (address, ipv6, expected) in [
+        (at([192, 0, 2, 7]), false, "\"192.0.2.7\""),
+        (at([192, 0, 2, 8]), false, "\"192.0.2.8\""),
+        (at([192, 0, 2, 7]), false, "\"192.0.2.7\""),
+        (at([169, 254, 3, 4]), false, "null"),
+        (None, true, "null"),
+    ] {
+        let case = format!("{address:?} {ipv6}");
+        let (_, document) = ask(address, ipv6, "document");
+        let line = format!("\n  \"privateIp\" : {expected},\n");
+        let text = String::from_utf8(document.to_vec()).unwrap();
+        assert!(text.contains(&line), "{case}: {text}");
+        for (name, form) in [("signature", Form::Signature), ("rsa2048", Form::Rsa2048)] {
+            let proof = Proofs::default().of(&document, form, &guest.signer, None);
+            assert_eq!(
+                ask(address, ipv6, name),
+                (200, proof.unwrap()),
+                "{case} {name}"
+            );
         }
+        seen.push(ask(address, ipv6, "signature"));
     }
-    assert_ne!(ask(caller(7), "signature"), ask(caller(8), "signature"));
-    assert_eq!(ask(None, "signature").0, 503, "no document, no signature");
+    assert_ne!(seen[0], seen[1]);
+    assert_eq!(seen[0], seen[2]);
+    let unknown = ask(None, false, "signature").0;
+    assert_eq!(unknown, 503, "no document, no signature");
 }
 
 #[test]
