@@ -3,8 +3,12 @@
 mod admin;
 mod edges;
 mod listed;
+mod nocloud;
+mod policy;
 mod routed;
+mod rows;
 mod table;
+mod traps;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
