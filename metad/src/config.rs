@@ -3,12 +3,16 @@
 
 mod file;
 mod pattern;
+mod section;
+mod site;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use file::Fault;
 pub use pattern::Pattern;
+
+use crate::record::Defaults;
 
 /// Where the configuration is looked for unless the command line names another file.
 pub const DEFAULT_PATH: &str = "/etc/metad/metad.toml";
@@ -31,7 +35,11 @@ pub struct Config {
     pub name: Name,
     /// Whether guests may use a connection for several requests.
     pub keep_alive: bool,
+    /// What is kept over restarts of the host: keys and settings. `None`: /var/lib/NAME.
+    pub state_directory: Option<PathBuf>,
     pub datapath: Datapath,
+    /// What holds for instances that say nothing themselves.
+    pub defaults: Defaults,
     /// In the order of the file; the later one wins.
     pub sources: Vec<Source>,
 }
@@ -185,7 +193,9 @@ impl Default for Config {
         Self {
             name: Name::default(),
             keep_alive: false,
+            state_directory: None,
             datapath: Datapath::default(),
+            defaults: Defaults::default(),
             sources: default_sources(),
         }
     }
@@ -269,6 +279,14 @@ impl Config {
         self.run_dir().join(TOKEN_KEY)
     }
 
+    /// The directory of what is kept over restarts of the host; readable by root alone.
+    pub fn state_dir(&self) -> PathBuf {
+        match &self.state_directory {
+            Some(directory) => directory.clone(),
+            None => Path::new("/var/lib").join(self.name.as_str()),
+        }
+    }
+
     /// The directory of pinned maps and links in the BPF file system.
     pub fn pins(&self) -> PathBuf {
         Path::new("/sys/fs/bpf").join(self.name.as_str())
@@ -323,6 +341,7 @@ mod tests {
         assert_eq!(config.run_dir(), Path::new("/run/lab"));
         assert_eq!(config.admin_socket(), Path::new("/run/lab/admin.sock"));
         assert_eq!(config.token_key(), Path::new("/run/lab/token.key"));
+        assert_eq!(config.state_dir(), Path::new("/var/lib/lab"));
         assert_eq!(config.pins(), Path::new("/sys/fs/bpf/lab"));
         assert_eq!(config.veth_host(), "lab0");
         assert_eq!(config.veth_inner(), "lab1");

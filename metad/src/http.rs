@@ -68,10 +68,13 @@ pub trait Line: Send + Sync {
 
 /// Builds the service that answers guests.
 pub fn router(app: App) -> Router {
-    let dialects = Router::new()
-        .route("/latest/api/token", at(decide::token))
-        .route("/nocloud", at(decide::nocloud))
-        .route("/nocloud/{*name}", at(decide::nocloud))
+    let mut dialects = Router::new().route("/latest/api/token", at(decide::token));
+    for (prefix, _) in target::PREFIXES {
+        dialects = dialects
+            .route(&format!("/{prefix}"), at(decide::other))
+            .route(&format!("/{prefix}/{{*name}}"), at(decide::other));
+    }
+    let dialects = dialects
         .fallback_service(at(decide::ec2).with_state(app.clone()))
         .with_state(app.clone());
     // Outermost last. Paths must be in one spelling before they are routed, so the dialects are a service of their own.
@@ -101,6 +104,7 @@ pub fn answer_as(
             instance,
             answers,
             address,
+            ipv6: false,
             asker: Asker::Administrator,
         }),
         None => malformed(),
@@ -138,6 +142,7 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                 instance: &caller.seat.instance,
                 answers: &caller.seat.answers,
                 address: caller.address,
+                ipv6: false,
                 asker: Asker::Guest {
                     tokens: &app.tokens,
                     now: BootTime::now(),

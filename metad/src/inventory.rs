@@ -19,6 +19,7 @@ use self::views::Views;
 use crate::config::Identity;
 use crate::instance::{Instance, Mac, Nic};
 use crate::interfaces::Interfaces;
+use crate::record::Defaults;
 use crate::render::{self, Answers};
 use crate::source::{Change, SourceIndex};
 
@@ -94,6 +95,7 @@ pub struct Resolution {
 #[derive(Debug)]
 pub struct Inventory {
     identity: Identity,
+    defaults: Defaults,
     views: Views,
     machines: BTreeMap<String, Machine>,
     bindings: Bindings,
@@ -111,9 +113,10 @@ struct Machine {
 
 impl Inventory {
     /// Starts empty; `sources` are their names as in the configuration.
-    pub fn new(identity: Identity, sources: Vec<String>) -> Self {
+    pub fn new(identity: Identity, defaults: Defaults, sources: Vec<String>) -> Self {
         Self {
             identity,
+            defaults,
             views: Views::new(sources),
             machines: BTreeMap::new(),
             bindings: Bindings::default(),
@@ -168,7 +171,7 @@ impl Inventory {
             self.machines.remove(name);
             return;
         };
-        let instance = merge::instance(subject, &additions);
+        let instance = merge::instance(&self.defaults, subject, &additions);
         let (running, reading) = (subject.running, subject.reading);
         match self.machines.get_mut(name) {
             Some(machine) if *machine.instance == instance => {

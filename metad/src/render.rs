@@ -5,8 +5,10 @@
 
 mod document;
 mod ec2;
+mod iam;
 mod names;
 mod network;
+mod network_config;
 mod nocloud;
 mod overlay;
 #[cfg(test)]
@@ -14,23 +16,24 @@ pub(crate) mod sample;
 mod tree;
 mod version;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::instance::Instance;
+use crate::instance::{Dialect, Instance};
 
-pub use tree::{Answer, Content, Tree};
+pub use tree::{Answer, Content, ETag, Tree};
 pub use version::Version;
 
 /// Every answer for one NIC of one instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answers {
-    /// Below `/<version>/`: `""` is that directory itself, `meta-data/instance-id` a leaf.
-    pub ec2: Tree,
-    /// Below `/nocloud/`.
-    pub nocloud: Tree,
+    /// One for each dialect that answers this instance, by paths below the dialect's own prefix. EC2's stand below
+    /// `/<version>/`: `""` is that directory itself, `meta-data/instance-id` a leaf.
+    trees: BTreeMap<Dialect, Tree>,
     /// When these answers came to be, for `Last-Modified`.
     pub made: SystemTime,
 }
@@ -39,23 +42,35 @@ impl Default for Answers {
     /// Answers nothing.
     fn default() -> Self {
         Self {
-            ec2: Tree::default(),
-            nocloud: Tree::default(),
+            trees: BTreeMap::new(),
             made: SystemTime::UNIX_EPOCH,
         }
     }
 }
 
+impl Answers {
+    /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
+    pub fn get(&self, dialect: Dialect, version: Version, path: &str) -> Option<Answer<'_>> {
+        self.trees.get(&dialect)?.get(version, path)
+    }
+}
+
 /// A body that is known beforehand, or that depends on the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Body {
     Bytes(Bytes),
     /// The IPv4 address that the request came from.
     CallerIpv4,
-    /// The same with known text on both sides.
+    /// The same with known text on both sides, and the whole text for callers that have none.
     AroundCallerIpv4 {
         before: Bytes,
         after: Bytes,
+        without: Bytes,
+    },
+    /// A listing that holds names which callers without an IPv4 address must not see; `None`: they see nothing at all.
+    Listing {
+        all: Bytes,
+        without: Option<Bytes>,
     },
 }
 
@@ -63,13 +78,38 @@ impl Body {
     /// Returns the octets to send; `None` where they need the caller's address and it is not known.
     pub fn bytes(&self, caller: Option<Ipv4Addr>) -> Option<Bytes> {
         match self {
-            Self::Bytes(bytes) => Some(bytes.clone()),
+            Self::Bytes(bytes) | Self::Listing { all: bytes, .. } => Some(bytes.clone()),
             Self::CallerIpv4 => caller.map(|address| address.to_string().into()),
-            Self::AroundCallerIpv4 { before, after } => caller.map(|address| {
+            Self::AroundCallerIpv4 { before, after, .. } => caller.map(|address| {
                 [before.as_ref(), address.to_string().as_bytes(), after]
                     .concat()
                     .into()
             }),
+        }
+    }
+
+    /// Returns the octets to send to a caller that has no IPv4 address; `None` where there is nothing for it.
+    pub fn without_ipv4(&self) -> Option<Bytes> {
+        match self {
+            Self::Bytes(bytes) | Self::AroundCallerIpv4 { without: bytes, .. } => {
+                Some(bytes.clone())
+            }
+            Self::Listing { without, .. } => without.clone(),
+            Self::CallerIpv4 => None,
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    /// Says how long it is: what it holds may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::CallerIpv4 => f.write_str("CallerIpv4"),
+            Self::AroundCallerIpv4 { without, .. } => {
+                write!(f, "AroundCallerIpv4({})", without.len())
+            }
+            Self::Listing { all, .. } => write!(f, "Listing({})", all.len()),
         }
     }
 }
@@ -81,12 +121,26 @@ pub fn answers(instance: &Instance, nic: usize) -> Answers {
 
 /// Renders as [`answers`] does, with the time given.
 pub fn answers_made(instance: &Instance, nic: usize, made: SystemTime) -> Answers {
+    // The other dialects say the same as EC2's, in their own words.
     let ec2 = ec2::directory(instance, nic);
-    Answers {
-        nocloud: Tree::from(nocloud::directory(instance, &ec2)),
-        ec2: Tree::from(ec2),
-        made,
+    let mut trees = BTreeMap::new();
+    for dialect in instance.options.dialects.iter() {
+        let directory = match dialect {
+            Dialect::Ec2 => continue,
+            Dialect::NoCloud => nocloud::directory(instance, &ec2),
+            Dialect::OpenStack
+            | Dialect::Install
+            | Dialect::Gce
+            | Dialect::DigitalOcean
+            | Dialect::Hetzner
+            | Dialect::Vultr => continue,
+        };
+        trees.insert(dialect, Tree::from(directory));
     }
+    if instance.options.dialects.has(Dialect::Ec2) {
+        trees.insert(Dialect::Ec2, Tree::from(ec2));
+    }
+    Answers { trees, made }
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         bells: sources.bells.clone(),
     };
     let names = config.sources.iter().map(ToString::to_string).collect();
-    let inventory = Inventory::new(config.datapath.identity, names);
+    let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names);
     let conductor = Conductor::new(inventory, inputs, outputs.clone());
     let mut conducting = tokio::spawn(conductor.run(stopped.clone()));
     tokio::select! {

@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::reply::{Reply, TOKEN_TTL};
 use super::target::{Route, Target};
-use crate::instance::{Endpoint, HttpTokens, Instance};
-use crate::render::{Answer, Answers, Content, Version};
+use crate::instance::{Dialect, Endpoint, HttpTokens, Instance};
+use crate::render::{Answer, Answers, Content, ETag, Version};
 use crate::token::{BootTime, Refused, Tokens, Ttl};
 
 /// Carries a session token.
@@ -30,6 +30,8 @@ pub struct Ask<'a> {
     pub answers: &'a Answers,
     /// The source address as the guest wrote it.
     pub address: Option<Ipv4Addr>,
+    /// Whether it came over IPv6, so that no IPv4 address of the guest's is behind it.
+    pub ipv6: bool,
     pub asker: Asker<'a>,
 }
 
@@ -48,14 +50,14 @@ pub enum Asker<'a> {
 pub fn decide(ask: &Ask<'_>) -> Reply {
     match ask.target.route() {
         Route::Token => token(ask),
-        Route::NoCloud(_) => nocloud(ask),
+        Route::Other(..) => other(ask),
         Route::Ec2(_) => ec2(ask),
     }
 }
 
 /// Decides a request to the token path.
 pub(super) fn token(ask: &Ask<'_>) -> Reply {
-    if ask.instance.options.endpoint == Endpoint::Disabled {
+    if is_off(ask) {
         return disabled();
     }
     if ask.method != Method::PUT {
@@ -83,27 +85,29 @@ pub(super) fn token(ask: &Ask<'_>) -> Reply {
     }
 }
 
-/// Decides a request below `/nocloud`, which knows neither tokens nor the EC2 endpoint's switch.
-pub(super) fn nocloud(ask: &Ask<'_>) -> Reply {
+/// Decides a request below the prefix of any dialect but EC2. None of them knows tokens or the endpoint's switch.
+pub(super) fn other(ask: &Ask<'_>) -> Reply {
+    let Route::Other(dialect, path) = ask.target.route() else {
+        return missing();
+    };
+    if !ask.instance.options.dialects.has(dialect) {
+        return missing();
+    }
     if !is_read(ask.method) {
         return Reply::not_allowed("GET, HEAD");
     }
-    let name = match ask.target.route() {
-        Route::NoCloud(name) if !ask.target.is_dotted() => name,
-        Route::NoCloud(_) | Route::Token | Route::Ec2(_) => return missing(),
-    };
-    answer(ask, ask.answers.nocloud.get(Version::LATEST, name))
+    if ask.target.is_dotted() {
+        return missing();
+    }
+    answer(ask, ask.answers.get(dialect, Version::LATEST, path))
 }
 
 /// Decides a request to the EC2 tree.
 pub(super) fn ec2(ask: &Ask<'_>) -> Reply {
-    if ask.instance.options.endpoint == Endpoint::Disabled {
+    if is_off(ask) {
         return disabled();
     }
-    let path = match ask.target.route() {
-        Route::Ec2(path) => path,
-        Route::Token | Route::NoCloud(_) => return missing(),
-    };
+    let path = ask.target.path();
     let (version, below) = path.split_once('/').unwrap_or((path, ""));
     let version = Version::named(version);
     if !is_read(ask.method) {
@@ -121,10 +125,11 @@ pub(super) fn ec2(ask: &Ask<'_>) -> Reply {
     };
     let mut reply = match version {
         _ if ask.target.is_dotted() => missing(),
-        Some(version) => answer(ask, ask.answers.ec2.get(version, below)),
+        Some(version) => answer(ask, ask.answers.get(Dialect::Ec2, version, below)),
         None if path.is_empty() => {
             let listing = Bytes::from_static(Version::LISTING.as_bytes());
-            Reply::found(Content::Text, listing, ask.answers.made)
+            let etag = ETag::of(&listing);
+            Reply::found(Content::Text, listing, etag, ask.answers.made)
         }
         None => missing(),
     };
@@ -179,13 +184,30 @@ fn answer(ask: &Ask<'_>, found: Option<Answer<'_>>) -> Reply {
     let Some(answer) = found else {
         return missing();
     };
-    match answer.body.bytes(ask.address) {
-        Some(body) => Reply::found(answer.content, body, ask.answers.made),
+    // An address that a guest gave itself to get here is nobody's to write down.
+    let body = if ask.ipv6 || ask.address.is_some_and(|address| address.is_link_local()) {
+        match answer.body.without_ipv4() {
+            Some(body) => Some(body),
+            None => return missing(),
+        }
+    } else {
+        answer.body.bytes(ask.address)
+    };
+    match body {
+        Some(body) => {
+            let etag = answer.etag.unwrap_or_else(|| ETag::of(&body));
+            Reply::found(answer.content, body, etag, ask.answers.made)
+        }
         None => {
             let reason = "the address that the request came from is not known";
             Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason)
         }
     }
+}
+
+fn is_off(ask: &Ask<'_>) -> bool {
+    let options = &ask.instance.options;
+    options.endpoint == Endpoint::Disabled || !options.dialects.has(Dialect::Ec2)
 }
 
 fn is_read(method: &Method) -> bool {

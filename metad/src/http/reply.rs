@@ -6,13 +6,13 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LAST_MODIFIED,
-    RETRY_AFTER, SERVER,
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    LAST_MODIFIED, RETRY_AFTER, SERVER,
 };
 use http::{HeaderMap, StatusCode};
 
 use crate::identity::Unknown;
-use crate::render::Content;
+use crate::render::{Content, ETag};
 use crate::token::Ttl;
 
 /// Carries how long a token lives, asked for and granted, in seconds.
@@ -37,9 +37,10 @@ pub(super) struct Reason(pub(super) &'static str);
 
 impl Reply {
     /// What was asked for.
-    pub(super) fn found(content: Content, body: Bytes, made: SystemTime) -> Self {
+    pub(super) fn found(content: Content, body: Bytes, etag: ETag, made: SystemTime) -> Self {
         let (content_type, ranges) = match content {
             Content::Text => ("text/plain", "none"),
+            Content::Json => ("application/json", "none"),
             Content::Yaml => ("text/yaml; charset=utf-8", "none"),
             Content::Octets => ("application/octet-stream", "bytes"),
         };
@@ -47,6 +48,7 @@ impl Reply {
         let ranges = HeaderValue::from_static(ranges);
         reply.headers.insert(ACCEPT_RANGES, ranges);
         reply.header(LAST_MODIFIED, httpdate::fmt_http_date(made));
+        reply.header(ETAG, etag.to_string());
         reply
     }
 

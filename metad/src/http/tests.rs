@@ -69,6 +69,7 @@ impl Guest {
             instance: &self.instance,
             answers: &self.answers,
             address: Some(CALLER),
+            ipv6: false,
             asker: Asker::Guest {
                 tokens: &self.tokens,
                 now,

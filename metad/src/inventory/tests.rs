@@ -16,6 +16,7 @@ fn nic(interface: Option<&str>) -> Nic {
         addresses: Vec::new(),
         subnet: None,
         mtu: None,
+        fixed: None,
     }
 }
 
@@ -52,7 +53,8 @@ fn addition(name: &str) -> Subject {
 }
 
 fn inventory(identity: Identity) -> Inventory {
-    Inventory::new(identity, vec!["libvirt".to_owned(), "directory".to_owned()])
+    let sources = vec!["libvirt".to_owned(), "directory".to_owned()];
+    Inventory::new(identity, Defaults::default(), sources)
 }
 
 fn put(source: SourceIndex, subject: Subject) -> Change {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -20,22 +21,32 @@ pub(crate) fn instance() -> Instance {
         instance_id: "i-0123456789abcdef0".into(),
         hostname: "web1.internal".into(),
         instance_type: "c3.large".into(),
+        image_id: None,
         placement: Placement {
             availability_zone: Some("rack-7".into()),
             region: Some("north".into()),
+            ..Placement::default()
         },
+        public_hostname: None,
+        public_ipv4: None,
         public_keys: vec![
             key("admin", "ssh-ed25519 AAAA me@host"),
             key("admin", "ssh-rsa B\n"),
         ],
+        role: None,
+        credentials: None,
         user_data: Some("#cloud-config\n".into()),
         vendor_data: None,
         network_config: None,
+        files: vec![],
         tags: BTreeMap::from([
             ("role".into(), "web".into()),
             ("bad key".into(), "x".into()),
         ]),
         meta_data: Map::new(),
+        settings: Map::new(),
+        seed: None,
+        site: Arc::default(),
         options: Options::default(),
         nics: vec![nic(1, None), nic(2, Some("10.0.0.5"))],
         disks: vec![
@@ -105,6 +116,7 @@ fn build(names: Names, texts: Texts, devices: Devices) -> Instance {
         placement: Placement {
             availability_zone: tags.keys().next().cloned(),
             region: tags.keys().nth(1).cloned(),
+            ..Placement::default()
         },
         public_keys: keys
             .into_iter()
@@ -189,6 +201,7 @@ fn nic(last: u8, address: Option<&str>) -> Nic {
             .collect(),
         subnet: None,
         mtu: None,
+        fixed: None,
     }
 }
 

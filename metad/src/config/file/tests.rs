@@ -1,8 +1,10 @@
 //! The tables of the configuration: what is taken, and how each mistake is told.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::*;
+use crate::instance::{Dialect, Given, HttpTokens, Placement, Site};
 
 fn parse(text: &str) -> Result<Config, Fault> {
     read(text, Path::new("/etc/metad"))
@@ -19,6 +21,18 @@ fn every_key_is_taken() {
     let text = r#"
         name = "lab-1"
         keep-alive = true
+        state-directory = "state"
+        [site]
+        account-id = "123456789012"
+        partition = "cellar"
+        domain = "example.org"
+        project-id = "lab"
+        region = "north"
+        availability-zone = "rack-7"
+        [defaults]
+        http-tokens = "required"
+        hop-limit = 2
+        dialects = ["ec2", "openstack"]
         [datapath]
         interfaces = ["virbr+", "br0", "vnet+"]
         identity = "mac"
@@ -37,6 +51,26 @@ fn every_key_is_taken() {
     let expected = Config {
         name: Name::new("lab-1").unwrap(),
         keep_alive: true,
+        state_directory: Some(PathBuf::from("/etc/metad/state")),
+        defaults: Defaults {
+            site: Arc::new(Site {
+                account_id: "123456789012".to_owned(),
+                partition: "cellar".to_owned(),
+                domain: "example.org".to_owned(),
+                project_id: Some("lab".to_owned()),
+            }),
+            placement: Placement {
+                region: Some("north".to_owned()),
+                availability_zone: Some("rack-7".to_owned()),
+                ..Placement::default()
+            },
+            options: Given {
+                http_tokens: Some(HttpTokens::Required),
+                hop_limit: Some(2),
+                dialects: Some([Dialect::Ec2, Dialect::OpenStack].into_iter().collect()),
+                ..Given::default()
+            },
+        },
         datapath: Datapath {
             interfaces: vec![
                 Pattern::Prefix("virbr".to_owned()),
@@ -128,7 +162,7 @@ fn unknown_keys_name_their_place_and_the_nearest() {
         (
             "unknown table",
             "[zebra]\nx = 1",
-            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `datapath`, `source`",
+            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `state-directory`, `datapath`, `site`, `defaults`, `source`",
         ),
         (
             "key of another kind of source",

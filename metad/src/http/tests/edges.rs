@@ -166,6 +166,7 @@ fn address_that_the_kernel_forgot_is_asked_for_again() {
             instance: &guest.instance,
             answers: &guest.answers,
             address,
+            ipv6: false,
             asker: Asker::Administrator,
         })
     };
