@@ -5,6 +5,7 @@
 mod conformance;
 mod control;
 mod drops;
+mod edges;
 mod host;
 mod lifecycle;
 mod networks;

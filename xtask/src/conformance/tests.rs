@@ -1,6 +1,7 @@
 //! The suite itself: a server that keeps every rule passes, and one that breaks one fails exactly there.
 
 mod answers;
+mod document;
 mod faults;
 mod model;
 mod reply;
