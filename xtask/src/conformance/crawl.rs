@@ -28,9 +28,17 @@ fn everything(subject: &Subject, directory: &str) -> Result<Found, Miss> {
 
 /// The whole tree of EC2, walked once.
 pub(super) fn latest(subject: &Subject) -> Result<&Found, Miss> {
-    let walked = subject
-        .walked
-        .get_or_init(|| everything(subject, "/latest/"));
+    let walked = subject.walked.get_or_init(|| {
+        // A server that lists no version may still list what is below.
+        let root = subject.get("/latest/");
+        let listed = root.is_ok_and(|answer| answer.status == 200);
+        let below = if listed {
+            "/latest/"
+        } else {
+            "/latest/meta-data/"
+        };
+        everything(subject, below)
+    });
     walked.as_ref().map_err(Clone::clone)
 }
 

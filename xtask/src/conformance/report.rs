@@ -54,7 +54,7 @@ pub(super) fn begin(url: &str, subject: &Subject) {
 pub(super) fn show(heading: &'static str, outcome: &Outcome) {
     let first = SECTIONS.iter().find(|(it, _)| *it == heading);
     let opens = first.and_then(|(_, rows)| rows.first()).is_some_and(|row| {
-        std::ptr::eq(row, outcome.row) && outcome.row.dialects.first() == Some(&outcome.dialect)
+        row.id == outcome.row.id && (row.once || row.dialects.first() == Some(&outcome.dialect))
     });
     if opens {
         say(&format!("\n{heading}"));
