@@ -2,6 +2,7 @@
 //! refused with its place in the file; nothing is guessed and nothing is ignored.
 
 mod file;
+mod install;
 mod pattern;
 mod section;
 mod site;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub use file::Fault;
 pub use pattern::Pattern;
 
+use crate::install::Install;
 use crate::record::Defaults;
 
 /// Where the configuration is looked for unless the command line names another file.
@@ -40,6 +42,7 @@ pub struct Config {
     pub datapath: Datapath,
     /// What holds for instances that say nothing themselves.
     pub defaults: Defaults,
+    pub install: Install,
     /// In the order of the file; the later one wins.
     pub sources: Vec<Source>,
 }
@@ -196,6 +199,7 @@ impl Default for Config {
             state_directory: None,
             datapath: Datapath::default(),
             defaults: Defaults::default(),
+            install: Install::default(),
             sources: default_sources(),
         }
     }

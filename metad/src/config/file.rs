@@ -6,7 +6,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::section::{Mistake, Section};
-use super::{Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, site};
+use super::{
+    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, install, site,
+};
 use crate::record::Defaults;
 
 /// What is wrong in a configuration, and where.
@@ -47,6 +49,7 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         "datapath",
         "site",
         "defaults",
+        "install",
         "source",
     ])?;
     let name = match table.text("name")? {
@@ -68,6 +71,10 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
                 Some(value) => site::site(&Section::of("[site]", value)?)?,
                 None => Defaults::default(),
             }
+        },
+        install: match table.get("install") {
+            Some(value) => install::install(&Section::of("[install]", value)?, base)?,
+            None => Default::default(),
         },
         datapath: match table.get("datapath") {
             Some(value) => datapath(&Section::of("[datapath]", value)?)?,
