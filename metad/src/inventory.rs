@@ -5,6 +5,7 @@
 
 mod bindings;
 mod merge;
+mod roles;
 mod slots;
 mod views;
 
@@ -15,8 +16,10 @@ use std::time::Duration;
 use metad_common::abi::NicKey;
 
 use self::bindings::{Binding, Bindings, Claim, NicName, Refused};
+use self::roles::Roles;
 use self::views::Views;
 use crate::config::Identity;
+use crate::credentials::News;
 use crate::install::Templates;
 use crate::instance::{Dialect, Instance, Mac, Nic};
 use crate::interfaces::Interfaces;
@@ -98,6 +101,7 @@ pub struct Inventory {
     identity: Identity,
     defaults: Defaults,
     templates: Arc<Templates>,
+    roles: Roles,
     views: Views,
     machines: BTreeMap<String, Machine>,
     bindings: Bindings,
@@ -122,9 +126,31 @@ impl Inventory {
             identity,
             defaults,
             templates: Arc::default(),
+            roles: Roles::default(),
             views: Views::new(sources),
             machines: BTreeMap::new(),
             bindings: Bindings::default(),
+        }
+    }
+
+    /// Knows the IAM roles of these names from now on.
+    #[must_use]
+    pub fn with_roles(mut self, names: impl Iterator<Item = String>) -> Self {
+        self.roles = names.collect();
+        self
+    }
+
+    /// Takes in what is new of a role's credentials.
+    pub fn hear(&mut self, news: News) {
+        let role = news.role.clone();
+        if !self.roles.hear(news) {
+            return;
+        }
+        let machines = self.machines.iter();
+        let whose = machines.filter(|(_, machine)| machine.instance.role.as_ref() == Some(&role));
+        let names: Vec<String> = whose.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.refresh(&name);
         }
     }
 
@@ -154,6 +180,9 @@ impl Inventory {
             problems: self.views.problems(|name| self.machines.contains_key(name)),
             ..Snapshot::default()
         };
+        let machines = self.machines.iter();
+        let instances = machines.map(|(name, machine)| (name.as_str(), &*machine.instance));
+        snapshot.problems.extend(self.roles.problems(instances));
         snapshot.problems.extend(complaints(&refused, &claims));
         let of_templates = self.templates.problems().iter();
         let install = "installers' answers";
@@ -195,7 +224,8 @@ impl Inventory {
             self.machines.remove(name);
             return;
         };
-        let instance = merge::instance(&self.defaults, subject, &additions);
+        let mut instance = merge::instance(&self.defaults, subject, &additions);
+        instance.credentials = self.roles.credentials(instance.role.as_deref());
         let (running, reading) = (subject.running, subject.reading);
         match self.machines.get_mut(name) {
             Some(machine) if *machine.instance == instance => {

@@ -7,7 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::section::{Mistake, Section};
 use super::{
-    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, install, site,
+    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, iam, install,
+    issuer, site,
 };
 use crate::record::Defaults;
 
@@ -50,6 +51,8 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         "site",
         "defaults",
         "install",
+        "identity",
+        "iam",
         "source",
     ])?;
     let name = match table.text("name")? {
@@ -79,6 +82,14 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         datapath: match table.get("datapath") {
             Some(value) => datapath(&Section::of("[datapath]", value)?)?,
             None => Datapath::default(),
+        },
+        issuer: match table.get("identity") {
+            Some(value) => issuer::issuer(value)?,
+            None => None,
+        },
+        roles: match table.get("iam") {
+            Some(value) => iam::roles(value, base)?,
+            None => Vec::new(),
         },
         sources: match table.get("source") {
             Some(value) => sources(value, base)?,
