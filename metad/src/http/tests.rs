@@ -3,9 +3,13 @@
 mod admin;
 mod edges;
 mod listed;
+mod nocloud;
+mod policy;
 mod proofs;
 mod routed;
+mod rows;
 mod table;
+mod traps;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
