@@ -29,6 +29,8 @@ struct Guest {
     instance: Instance,
     answers: Answers,
     tokens: Tokens,
+    /// Whether it asks over IPv6.
+    ipv6: bool,
 }
 
 impl Guest {
@@ -41,6 +43,7 @@ impl Guest {
             answers: render::answers(&instance, 0),
             instance,
             tokens: Tokens::with_key(&[7; 32]),
+            ipv6: false,
         }
     }
 
@@ -72,8 +75,8 @@ impl Guest {
             headers: &header_map(headers),
             instance: &self.instance,
             answers: &self.answers,
-            address: Some(CALLER),
-            ipv6: false,
+            address: Some(CALLER).filter(|_| !self.ipv6),
+            ipv6: self.ipv6,
             asker: Asker::Guest {
                 tokens: &self.tokens,
                 now,
