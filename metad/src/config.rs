@@ -3,6 +3,7 @@
 
 mod file;
 mod iam;
+mod issuer;
 mod pattern;
 mod section;
 mod site;
@@ -42,6 +43,8 @@ pub struct Config {
     pub datapath: Datapath,
     /// What holds for instances that say nothing themselves.
     pub defaults: Defaults,
+    /// Who vouches for instances in tokens; `None`: [`Config::issuer`] has a default.
+    pub issuer: Option<String>,
     /// The IAM roles whose credentials guests may read.
     pub roles: Vec<Role>,
     /// In the order of the file; the later one wins.
@@ -200,6 +203,7 @@ impl Default for Config {
             state_directory: None,
             datapath: Datapath::default(),
             defaults: Defaults::default(),
+            issuer: None,
             roles: Vec::new(),
             sources: default_sources(),
         }

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::section::{Mistake, Section};
 use super::{
-    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, iam, site,
+    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, iam, issuer, site,
 };
 use crate::record::Defaults;
 
@@ -49,6 +49,7 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         "datapath",
         "site",
         "defaults",
+        "identity",
         "iam",
         "source",
     ])?;
@@ -75,6 +76,10 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         datapath: match table.get("datapath") {
             Some(value) => datapath(&Section::of("[datapath]", value)?)?,
             None => Datapath::default(),
+        },
+        issuer: match table.get("identity") {
+            Some(value) => issuer::issuer(value)?,
+            None => None,
         },
         roles: match table.get("iam") {
             Some(value) => iam::roles(value, base)?,

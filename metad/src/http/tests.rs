@@ -5,6 +5,7 @@ mod edges;
 mod listed;
 mod nocloud;
 mod policy;
+mod proofs;
 mod routed;
 mod rows;
 mod table;
@@ -18,11 +19,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::*;
 use crate::instance::{Endpoint, HttpTokens, Instance};
 use crate::render::{self, sample};
+use crate::signer::sample as keys;
 use crate::token::Ttl;
 
 const CALLER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
+const WALL: SystemTime = SystemTime::UNIX_EPOCH;
 const NOW: BootTime = BootTime(Duration::from_secs(1000));
 
 struct Guest {
@@ -31,6 +34,7 @@ struct Guest {
     tokens: Tokens,
     /// Whether it asks over IPv6.
     ipv6: bool,
+    signer: Signer,
 }
 
 impl Guest {
@@ -44,6 +48,7 @@ impl Guest {
             instance,
             tokens: Tokens::with_key(&[7; 32]),
             ipv6: false,
+            signer: keys::signer(),
         }
     }
 
@@ -66,9 +71,14 @@ impl Guest {
     }
 
     fn ask_at(&self, now: BootTime, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path, None),
+        };
         let Ok(target) = Target::new(path) else {
             return malformed();
         };
+        let target = target.with_query(query);
         decide(&Ask {
             method: &method.parse::<Method>().unwrap(),
             target: &target,
@@ -77,6 +87,8 @@ impl Guest {
             answers: &self.answers,
             address: Some(CALLER).filter(|_| !self.ipv6),
             ipv6: self.ipv6,
+            signer: &self.signer,
+            wall: WALL,
             asker: Asker::Guest {
                 tokens: &self.tokens,
                 now,

@@ -81,6 +81,7 @@ fn administrator_needs_no_secret() {
     let guest = guest(Prefix::Secret, Some(SEED));
     for path in ["/nocloud/", "/nocloud/user-data"] {
         let (status, ..) = answer_as(
+            &guest.signer,
             &guest.instance,
             &guest.answers,
             None,

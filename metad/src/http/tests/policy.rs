@@ -117,8 +117,10 @@ fn caller_without_ipv4_is_told_of_none() {
             headers: &HeaderMap::new(),
             instance: &guest.instance,
             answers: &guest.answers,
+            signer: &guest.signer,
             address,
             ipv6,
+            wall: WALL,
             asker: Asker::Administrator,
         })
     };
