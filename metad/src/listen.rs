@@ -82,6 +82,7 @@ pub async fn serve(
     let router = http::router(App {
         snapshot: Arc::clone(&desk.snapshot),
         tokens: desk.tokens.clone(),
+        passwords: None,
         keep_alive: desk.keep_alive,
     });
     let mut open = JoinSet::new();

@@ -2,6 +2,9 @@
 //!
 //! In: what was asked, by whom, and the time. Out: the reply. No clock, no socket, no lock; every input has an answer.
 
+mod gce;
+mod openstack;
+
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
@@ -10,7 +13,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 use super::reply::{Reply, TOKEN_TTL};
 use super::target::{Route, Target};
 use crate::instance::{Dialect, Endpoint, HttpTokens, Instance};
-use crate::render::{Answer, Answers, Content, ETag, Version};
+use crate::render::{Answer, Answers, Body, Content, ETag, Version};
 use crate::token::{BootTime, Refused, Tokens, Ttl};
 
 /// Carries a session token.
@@ -93,6 +96,17 @@ pub(super) fn other(ask: &Ask<'_>) -> Reply {
     if !ask.instance.options.dialects.has(dialect) {
         return missing();
     }
+    let path = match dialect {
+        Dialect::OpenStack => return openstack::decide(ask, path),
+        Dialect::Gce => return gce::decide(ask, path),
+        // Two prefixes are its own.
+        Dialect::Vultr => ask.target.path(),
+        Dialect::Ec2
+        | Dialect::NoCloud
+        | Dialect::Install
+        | Dialect::DigitalOcean
+        | Dialect::Hetzner => path,
+    };
     if !is_read(ask.method) {
         return Reply::not_allowed("GET, HEAD");
     }
@@ -102,8 +116,17 @@ pub(super) fn other(ask: &Ask<'_>) -> Reply {
     answer(ask, ask.answers.get(dialect, Version::LATEST, path))
 }
 
-/// Decides a request to the EC2 tree.
+/// Decides a request to the EC2 tree, and to what others have there.
 pub(super) fn ec2(ask: &Ask<'_>) -> Reply {
+    let is_googles =
+        ask.target.path().is_empty() && ask.instance.options.dialects.has(Dialect::Gce);
+    if is_googles {
+        return gce::root(ask, is_off(ask)).unwrap_or_else(|| gce::flavored(ec2_tree(ask)));
+    }
+    openstack::instead_of_ec2(ask).unwrap_or_else(|| ec2_tree(ask))
+}
+
+fn ec2_tree(ask: &Ask<'_>) -> Reply {
     if is_off(ask) {
         return disabled();
     }
@@ -184,16 +207,8 @@ fn answer(ask: &Ask<'_>, found: Option<Answer<'_>>) -> Reply {
     let Some(answer) = found else {
         return missing();
     };
-    // An address that a guest gave itself to get here is nobody's to write down.
-    let body = if ask.ipv6 || ask.address.is_some_and(|address| address.is_link_local()) {
-        match answer.body.without_ipv4() {
-            Some(body) => Some(body),
-            None => return missing(),
-        }
-    } else {
-        answer.body.bytes(ask.address)
-    };
-    match body {
+    match body(ask, answer.body) {
+        None if has_no_ipv4(ask) => missing(),
         Some(body) => {
             let etag = answer.etag.unwrap_or_else(|| ETag::of(&body));
             Reply::found(answer.content, body, etag, ask.answers.made)
@@ -203,6 +218,20 @@ fn answer(ask: &Ask<'_>, found: Option<Answer<'_>>) -> Reply {
             Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason)
         }
     }
+}
+
+/// Returns what can be said of it on this connection.
+fn body(ask: &Ask<'_>, body: &Body) -> Option<Bytes> {
+    if has_no_ipv4(ask) {
+        body.without_ipv4()
+    } else {
+        body.bytes(ask.address)
+    }
+}
+
+/// An address that a guest gave itself to get here is nobody's to write down.
+fn has_no_ipv4(ask: &Ask<'_>) -> bool {
+    ask.ipv6 || ask.address.is_some_and(|address| address.is_link_local())
 }
 
 fn is_off(ask: &Ask<'_>) -> bool {

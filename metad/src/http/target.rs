@@ -43,6 +43,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
 pub struct Target {
     path: String,
     dotted: bool,
+    query: String,
 }
 
 /// A path that holds a NUL or another control character.
@@ -79,7 +80,29 @@ impl Target {
             path.push_str(segment);
         }
         let dotted = segments().any(|segment| matches!(segment, "." | ".."));
-        Ok(Self { path, dotted })
+        Ok(Self {
+            path,
+            dotted,
+            query: String::new(),
+        })
+    }
+
+    /// The same with what stood behind the question mark.
+    #[must_use]
+    pub fn with_query(self, query: Option<&str>) -> Self {
+        let query = query.unwrap_or_default().to_owned();
+        Self { query, ..self }
+    }
+
+    /// Returns the value that the query gives `name`, decoded; the first of several.
+    pub(super) fn asks(&self, name: &str) -> Option<String> {
+        let mut pairs = self.query.split('&');
+        let value = pairs.find_map(|pair| match pair.split_once('=') {
+            Some((key, value)) => (key == name).then_some(value),
+            None => (pair == name).then_some(""),
+        })?;
+        let decoded = percent_decode_str(value).decode_utf8_lossy();
+        Some(decoded.into_owned())
     }
 
     /// Whether a segment is `.` or `..`.

@@ -2,7 +2,11 @@
 
 mod admin;
 mod edges;
+mod gce;
+mod layouts;
 mod listed;
+mod openstack;
+mod password;
 mod routed;
 mod table;
 

@@ -10,7 +10,9 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::instance::{Cidr, Disk, DiskKind, Instance, Mac, Nic, Options, Placement, PublicKey};
+use crate::instance::{
+    Cidr, Disk, DiskKind, Instance, Mac, Nic, Offer, Options, Placement, PublicKey,
+};
 
 /// An instance with two NICs, the first of which has no known address.
 pub(crate) fn instance() -> Instance {
@@ -202,6 +204,7 @@ fn nic(last: u8, address: Option<&str>) -> Nic {
         subnet: None,
         mtu: None,
         fixed: None,
+        offer: Offer::default(),
     }
 }
 
