@@ -2,6 +2,7 @@
 //! refused with its place in the file; nothing is guessed and nothing is ignored.
 
 mod file;
+mod issuer;
 mod pattern;
 mod section;
 mod site;
@@ -40,6 +41,8 @@ pub struct Config {
     pub datapath: Datapath,
     /// What holds for instances that say nothing themselves.
     pub defaults: Defaults,
+    /// Who vouches for instances in tokens; `None`: [`Config::issuer`] has a default.
+    pub issuer: Option<String>,
     /// In the order of the file; the later one wins.
     pub sources: Vec<Source>,
 }
@@ -196,6 +199,7 @@ impl Default for Config {
             state_directory: None,
             datapath: Datapath::default(),
             defaults: Defaults::default(),
+            issuer: None,
             sources: default_sources(),
         }
     }

@@ -7,6 +7,7 @@ mod caller;
 mod decide;
 mod log;
 mod password;
+mod proof;
 mod reply;
 mod target;
 #[cfg(test)]
@@ -15,7 +16,7 @@ mod tests;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -33,6 +34,7 @@ use crate::identity::{Caller, Peer, Unknown};
 use crate::instance::Instance;
 use crate::inventory::Snapshot;
 use crate::render::Answers;
+use crate::signer::Signer;
 use crate::token::{BootTime, Tokens};
 
 use caller::Identified;
@@ -57,6 +59,7 @@ pub struct App {
     pub tokens: Tokens,
     /// Where guests leave passwords; `None`: nowhere.
     pub passwords: Option<Arc<dyn Passwords>>,
+    pub signer: Signer,
     /// Whether a connection may ask more than once. Some clients read to the end of it and would hang.
     pub keep_alive: bool,
 }
@@ -93,6 +96,7 @@ pub fn router(app: App) -> Router {
 /// Answers as `instance` would be answered with a valid token, for the host's administrator. `address` is the source
 /// address that the guest would have. Refusals say why in [`REASON`].
 pub fn answer_as(
+    signer: &Signer,
     instance: &Instance,
     answers: &Answers,
     address: Option<Ipv4Addr>,
@@ -108,6 +112,8 @@ pub fn answer_as(
             instance,
             answers,
             address,
+            signer,
+            wall: SystemTime::now(),
             ipv6: false,
             asker: Asker::Administrator,
         }),
@@ -129,8 +135,7 @@ fn parsed(target: &str) -> Option<Target> {
     } else {
         format!("/{target}").parse().ok()?
     };
-    let target = Target::new(uri.path()).ok()?;
-    Some(target.with_query(uri.query()))
+    Some(Target::new(uri.path()).ok()?.with_query(uri.query()))
 }
 
 /// A route: the guest, its request, the decision, and what that means for the connection.
@@ -147,6 +152,8 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                 instance: &caller.seat.instance,
                 answers: &caller.seat.answers,
                 address: caller.address,
+                signer: &app.signer,
+                wall: SystemTime::now(),
                 ipv6: false,
                 asker: Asker::Guest {
                     tokens: &app.tokens,
@@ -235,10 +242,10 @@ async fn normalise(mut request: Request, next: Next) -> Response {
     if !is_path && request.method() != Method::CONNECT {
         return malformed().into_response();
     }
-    let Ok(target) = Target::new(uri.path()) else {
+    let Ok(target) = Target::new(request.uri().path()) else {
         return malformed().into_response();
     };
-    let target = target.with_query(uri.query());
+    let target = target.with_query(request.uri().query());
     let Ok(uri) = target.escaped().parse() else {
         return malformed().into_response();
     };

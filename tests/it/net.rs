@@ -5,6 +5,7 @@
 mod control;
 mod drops;
 mod host;
+mod identity;
 mod lifecycle;
 mod networks;
 mod offload;

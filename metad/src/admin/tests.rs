@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::*;
 
 mod claims;
+mod identity;
 
 /// Knows `web1` and one path.
 struct Double {
@@ -45,6 +46,10 @@ impl Host for Double {
             }),
             other => Err(QueryError::unknown_instance(other, ["web1", "db1"])),
         }
+    }
+
+    fn certificate(&self) -> Certificate {
+        crate::signer::sample::signer().certificate().clone()
     }
 
     fn stop(&self) {

@@ -23,6 +23,7 @@ use crate::interfaces::watch as interfaces;
 use crate::inventory::{Inventory, Snapshot};
 use crate::listen::{self, Desk};
 use crate::netns::{Namespace, veth};
+use crate::signer::Signer;
 use crate::source::Outlet;
 use crate::token::Tokens;
 use crate::{directory, libvirt};
@@ -110,6 +111,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
     let (flows, strangers) = (datapath.flows()?, datapath.strangers()?);
     let listener = namespace.run(listener)??;
     let tokens = Tokens::open(&config.token_key())?;
+    let signer = open_signer(config)?;
 
     let (stop, stopped) = watch::channel(false);
     let (changes_in, changes) = mpsc::channel(1_024);
@@ -143,10 +145,11 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
             Arc::clone(&outputs.swapped),
             Arc::new(flows),
             tokens,
+            signer.clone(),
         )
     };
     let listening = tokio::spawn(listen::serve(listener, Arc::new(desk), stopped.clone()));
-    let daemon = Daemon::new(config, &outputs, stop.clone());
+    let daemon = Daemon::new(config, &outputs, signer, stop.clone());
     let door = tokio::spawn(admin::serve(claim.listen()?, Arc::new(daemon), stopped));
     ready::tell(config);
     let ended = until_end(&stop, conducting, listening).await;
@@ -155,6 +158,17 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         tracing::warn!(%error, "the admin socket failed");
     }
     ended
+}
+
+/// Opens the key that instances are vouched for with. A first start makes it, in a fraction of a second.
+fn open_signer(config: &Config) -> Result<Signer> {
+    let host = rustix::system::uname();
+    let name = format!(
+        "metad {} on {}",
+        config.name,
+        host.nodename().to_string_lossy()
+    );
+    Ok(Signer::open(&config.state_dir(), &name, &config.issuer())?)
 }
 
 /// Waits for a signal, for the administrator, or for a room to fail; then ends the others.

@@ -260,7 +260,8 @@ fn files(Pairs(pairs): Pairs) -> Result<Vec<ContentFile>, String> {
     read.collect()
 }
 
-fn tags(Pairs(pairs): Pairs) -> Result<BTreeMap<String, String>, String> {
+/// Reads tags, whose keys guests may ask for.
+pub(super) fn tags(Pairs(pairs): Pairs) -> Result<BTreeMap<String, String>, String> {
     let read = pairs.into_iter().map(|(key, value)| {
         let key = field::tag_key(&key).map_err(|error| format!("a key of `tags` {error}"))?;
         let value = field::tag_value(&value).map_err(|error| format!("the tag `{key}` {error}"))?;

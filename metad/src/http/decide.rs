@@ -6,19 +6,22 @@ mod gce;
 mod openstack;
 
 use std::net::Ipv4Addr;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
+use super::proof;
 use super::reply::{Reply, TOKEN_TTL};
 use super::target::{Route, Target};
 use crate::instance::{Dialect, Endpoint, HttpTokens, Instance};
 use crate::render::{Answer, Answers, Body, Content, ETag, Version};
+use crate::signer::Signer;
 use crate::token::{BootTime, Refused, Tokens, Ttl};
 
 /// Carries a session token.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// No token of ours is half as long; what is longer is not even looked at. Octets.
 const TOKEN_MAX: usize = 128;
@@ -33,6 +36,9 @@ pub struct Ask<'a> {
     pub answers: &'a Answers,
     /// The source address as the guest wrote it.
     pub address: Option<Ipv4Addr>,
+    pub signer: &'a Signer,
+    /// The time of day, for what is signed; [`Asker`] has the one that cannot be stepped.
+    pub wall: SystemTime,
     /// Whether it came over IPv6, so that no IPv4 address of the guest's is behind it.
     pub ipv6: bool,
     pub asker: Asker<'a>,
@@ -148,6 +154,7 @@ fn ec2_tree(ask: &Ask<'_>) -> Reply {
     };
     let mut reply = match version {
         _ if ask.target.is_dotted() => missing(),
+        Some(_) if below == proof::JWT => proof::jwt(ask, left),
         Some(version) => answer(ask, ask.answers.get(Dialect::Ec2, version, below)),
         None if path.is_empty() => {
             let listing = Bytes::from_static(Version::LISTING.as_bytes());
@@ -207,31 +214,46 @@ fn answer(ask: &Ask<'_>, found: Option<Answer<'_>>) -> Reply {
     let Some(answer) = found else {
         return missing();
     };
-    match body(ask, answer.body) {
-        None if has_no_ipv4(ask) => missing(),
-        Some(body) => {
+    if let Body::Proof(form) = answer.body {
+        return proof::proof(ask, *form);
+    }
+    match told(ask, answer.body) {
+        Ok(body) => {
             let etag = answer.etag.unwrap_or_else(|| ETag::of(&body));
             Reply::found(answer.content, body, etag, ask.answers.made)
         }
-        None => {
-            let reason = "the address that the request came from is not known";
-            Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason)
+        Err(untold) => untold.reply(),
+    }
+}
+
+/// Why a body has no octets for this caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// There is no such path for it.
+    Missing,
+    /// Its address is part of them, and not known.
+    Addressless,
+}
+
+impl Untold {
+    pub(super) fn reply(self) -> Reply {
+        match self {
+            Self::Missing => missing(),
+            Self::Addressless => {
+                let reason = "the address that the request came from is not known";
+                Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason)
+            }
         }
     }
 }
 
-/// Returns what can be said of it on this connection.
-fn body(ask: &Ask<'_>, body: &Body) -> Option<Bytes> {
-    if has_no_ipv4(ask) {
-        body.without_ipv4()
-    } else {
-        body.bytes(ask.address)
+/// The octets of a body for whoever asks.
+pub(super) fn told(ask: &Ask<'_>, body: &Body) -> Result<Bytes, Untold> {
+    // An address that a guest gave itself to get here is nobody's to write down.
+    if ask.ipv6 || ask.address.is_some_and(|address| address.is_link_local()) {
+        return body.without_ipv4().ok_or(Untold::Missing);
     }
-}
-
-/// An address that a guest gave itself to get here is nobody's to write down.
-fn has_no_ipv4(ask: &Ask<'_>) -> bool {
-    ask.ipv6 || ask.address.is_some_and(|address| address.is_link_local())
+    body.bytes(ask.address).ok_or(Untold::Addressless)
 }
 
 fn is_off(ask: &Ask<'_>) -> bool {

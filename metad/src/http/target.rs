@@ -43,7 +43,8 @@ const ESCAPED: &AsciiSet = &CONTROLS
 pub struct Target {
     path: String,
     dotted: bool,
-    query: String,
+    /// As it was written; only what asks for one looks at it.
+    query: Option<String>,
 }
 
 /// A path that holds a NUL or another control character.
@@ -83,20 +84,24 @@ impl Target {
         Ok(Self {
             path,
             dotted,
-            query: String::new(),
+            query: None,
         })
     }
 
-    /// The same with what stood behind the question mark.
+    /// The same with the query of the request.
     #[must_use]
     pub fn with_query(self, query: Option<&str>) -> Self {
-        let query = query.unwrap_or_default().to_owned();
+        let query = query.map(str::to_owned);
         Self { query, ..self }
+    }
+
+    pub(super) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
     }
 
     /// Returns the value that the query gives `name`, decoded; the first of several.
     pub(super) fn asks(&self, name: &str) -> Option<String> {
-        let mut pairs = self.query.split('&');
+        let mut pairs = self.query().unwrap_or_default().split('&');
         let value = pairs.find_map(|pair| match pair.split_once('=') {
             Some((key, value)) => (key == name).then_some(value),
             None => (pair == name).then_some(""),

@@ -84,7 +84,10 @@ impl From<Body> for Tagged {
             Body::AroundSeed { before, after } => {
                 Some(ETag::of(&[before.as_ref(), after].concat()))
             }
-            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } | Body::Listing { .. } => None,
+            Body::CallerIpv4
+            | Body::AroundCallerIpv4 { .. }
+            | Body::Listing { .. }
+            | Body::Proof(_) => None,
         };
         Self { body, etag }
     }
@@ -361,7 +364,8 @@ impl Directory {
             Body::CallerIpv4
             | Body::AroundCallerIpv4 { .. }
             | Body::AroundSeed { .. }
-            | Body::Listing { .. } => None,
+            | Body::Listing { .. }
+            | Body::Proof(_) => None,
         }
     }
 

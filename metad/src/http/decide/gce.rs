@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::super::reply::Reply;
-use super::{Ask, FORWARDED_FOR, answer, body, is_read, missing};
+use super::{Ask, FORWARDED_FOR, answer, is_read, missing, told};
 use crate::instance::Dialect;
 use crate::render::gce::{ATTRIBUTES, recursive, single};
 use crate::render::{Answer, Content, ETag, Version};
@@ -113,7 +113,9 @@ fn json(ask: &Ask<'_>, path: &str, found: Answer<'_>) -> Value {
         return recursive(below(ask, path), free);
     }
     let name = path.rsplit('/').next().unwrap_or_default();
-    let text = body(ask, found.body).map(|octets| String::from_utf8_lossy(&octets).into_owned());
+    let text = told(ask, found.body)
+        .ok()
+        .map(|octets| String::from_utf8_lossy(&octets).into_owned());
     text.map_or(Value::Null, |text| single(name, found.content, text, free))
 }
 
@@ -126,7 +128,7 @@ fn below<'a>(
     all.filter_map(|(name, found)| match found {
         None => Some((name, None)),
         Some(found) => {
-            let octets = body(ask, found.body)?;
+            let octets = told(ask, found.body).ok()?;
             let text = String::from_utf8_lossy(&octets).into_owned();
             Some((name, Some((found.content, text))))
         }

@@ -18,16 +18,7 @@ fn google() -> Guest {
 
 /// Asks through the whole decision with a query.
 fn ask_with(guest: &Guest, path: &str, query: &str, headers: &[(&str, &str)]) -> Reply {
-    decide(&Ask {
-        method: &Method::GET,
-        target: &Target::new(path).unwrap().with_query(Some(query)),
-        headers: &header_map(headers),
-        instance: &guest.instance,
-        answers: &guest.answers,
-        address: Some(CALLER),
-        ipv6: false,
-        asker: Asker::Administrator,
-    })
+    guest.ask("GET", &format!("{path}?{query}"), headers)
 }
 
 fn json_of(reply: &Reply) -> Value {
@@ -223,15 +214,19 @@ fn query_chooses_the_form() {
 #[test]
 fn caller_without_an_ipv4_address_is_told_none() {
     let guest = google();
+    let path = "/computeMetadata/v1/instance/network-interfaces/0";
+    let target = Target::new(path)
+        .unwrap()
+        .with_query(Some("recursive=true"));
     let reply = decide(&Ask {
         method: &Method::GET,
-        target: &Target::new("/computeMetadata/v1/instance/network-interfaces/0")
-            .unwrap()
-            .with_query(Some("recursive=true")),
+        target: &target,
         headers: &header_map(&[FLAVOR]),
         instance: &guest.instance,
         answers: &guest.answers,
         address: None,
+        signer: &guest.signer,
+        wall: WALL,
         ipv6: true,
         asker: Asker::Administrator,
     });

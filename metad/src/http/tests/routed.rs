@@ -43,6 +43,7 @@ pub(super) fn app(guest: &Guest) -> App {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         tokens: guest.tokens.clone(),
         passwords: None,
+        signer: guest.signer.clone(),
         keep_alive: false,
     }
 }
