@@ -8,6 +8,7 @@ pub mod admin;
 pub mod cli;
 pub mod conductor;
 pub mod config;
+pub mod credentials;
 pub mod datapath;
 pub mod directory;
 pub mod exit;

@@ -26,7 +26,7 @@ use crate::netns::{Namespace, veth};
 use crate::signer::Signer;
 use crate::source::Outlet;
 use crate::token::Tokens;
-use crate::{directory, libvirt};
+use crate::{credentials, directory, libvirt};
 
 /// How long the daemon waits for its sources before it says that it is ready without them.
 const SOURCES_TIME: Duration = Duration::from_secs(5);
@@ -123,14 +123,18 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         datapath: Arc::new(Mutex::new(datapath)),
         progress: watch::Sender::new(Progress::default()),
     };
+    let (news, _followers) = credentials::follow(&config.roles);
     let inputs = Inputs {
         changes,
+        credentials: news,
         happenings: interfaces::watch().await?,
         strangers,
         bells: sources.bells.clone(),
     };
     let names = config.sources.iter().map(ToString::to_string).collect();
-    let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names);
+    let roles = config.roles.iter().map(|role| role.name.clone());
+    let inventory =
+        Inventory::new(config.datapath.identity, config.defaults.clone(), names).with_roles(roles);
     let conductor = Conductor::new(inventory, inputs, outputs.clone());
     let mut conducting = tokio::spawn(conductor.run(stopped.clone()));
     tokio::select! {

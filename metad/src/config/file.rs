@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::section::{Mistake, Section};
 use super::{
-    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, issuer, site,
+    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, iam, issuer, site,
 };
 use crate::record::Defaults;
 
@@ -50,6 +50,7 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         "site",
         "defaults",
         "identity",
+        "iam",
         "source",
     ])?;
     let name = match table.text("name")? {
@@ -79,6 +80,10 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         issuer: match table.get("identity") {
             Some(value) => issuer::issuer(value)?,
             None => None,
+        },
+        roles: match table.get("iam") {
+            Some(value) => iam::roles(value, base)?,
+            None => Vec::new(),
         },
         sources: match table.get("source") {
             Some(value) => sources(value, base)?,

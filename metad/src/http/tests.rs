@@ -5,11 +5,15 @@ mod edges;
 mod gce;
 mod layouts;
 mod listed;
+mod nocloud;
 mod openstack;
 mod password;
+mod policy;
 mod proofs;
 mod routed;
+mod rows;
 mod table;
+mod traps;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

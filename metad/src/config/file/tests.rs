@@ -1,5 +1,7 @@
 //! The tables of the configuration: what is taken, and how each mistake is told.
 
+mod iam;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -84,6 +86,7 @@ fn every_key_is_taken() {
             attach: Attach::Clsact,
             log_drops: true,
         },
+        roles: Vec::new(),
         sources: vec![
             Source::Libvirt {
                 uri: "test:///default".to_owned(),
@@ -165,7 +168,7 @@ fn unknown_keys_name_their_place_and_the_nearest() {
         (
             "unknown table",
             "[zebra]\nx = 1",
-            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `state-directory`, `datapath`, `site`, `defaults`, `identity`, `source`",
+            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `state-directory`, `datapath`, `site`, `defaults`, `identity`, `iam`, `source`",
         ),
         (
             "key of another kind of source",

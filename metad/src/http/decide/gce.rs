@@ -9,7 +9,7 @@ use super::super::reply::Reply;
 use super::{Ask, FORWARDED_FOR, answer, is_read, missing, told};
 use crate::instance::Dialect;
 use crate::render::gce::{ATTRIBUTES, recursive, single};
-use crate::render::{Answer, Content, ETag, Version};
+use crate::render::{Answer, Content, Version};
 
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
@@ -38,9 +38,7 @@ pub(super) fn root(ask: &Ask<'_>, ec2_is_off: bool) -> Option<Reply> {
     let mine = ec2_is_off || is_flavored(ask.headers);
     (mine && is_read(ask.method)).then(|| {
         let listing = Bytes::from_static(b"computeMetadata/");
-        let etag = ETag::of(&listing);
-        let reply = Reply::found(Content::Text, listing, etag, ask.answers.made);
-        flavored(reply)
+        flavored(super::found(ask, Content::Text, listing))
     })
 }
 
@@ -79,12 +77,16 @@ fn decided(ask: &Ask<'_>, path: &str) -> Reply {
     };
     match form(ask, found.is_directory) {
         Some(Form::Plain) => answer(ask, Some(found)),
-        Some(Form::Json) => whole(ask, Content::Json, json(ask, path, found).to_string()),
+        Some(Form::Json) => super::found(
+            ask,
+            Content::Json,
+            json(ask, path, found).to_string().into(),
+        ),
         Some(Form::Lines) => {
             let lines: Vec<String> = below(ask, path)
                 .filter_map(|(name, found)| Some(format!("{name} {}", found?.1)))
                 .collect();
-            whole(ask, Content::Text, lines.join("\n"))
+            super::found(ask, Content::Text, lines.join("\n").into())
         }
         None => {
             let reason = "`alt` is neither `json` nor `text`";
@@ -133,12 +135,6 @@ fn below<'a>(
             Some((name, Some((found.content, text))))
         }
     })
-}
-
-fn whole(ask: &Ask<'_>, content: Content, text: String) -> Reply {
-    let octets = Bytes::from(text);
-    let etag = ETag::of(&octets);
-    Reply::found(content, octets, etag, ask.answers.made)
 }
 
 fn is_flavored(headers: &HeaderMap) -> bool {

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http::Method;
 
 use super::super::reply::{Errand, Reply};
-use super::{Ask, answer, is_read, missing};
+use super::{Ask, answer, found, is_read, missing};
 use crate::instance::{Dialect, Switch};
 use crate::render::openstack::{CONTENT, PASSWORD};
-use crate::render::{Content, ETag, Version, Versions};
+use crate::render::{Content, Version, Versions};
 
 /// Decides a request for what stands at `path` below `/openstack/`.
 pub(super) fn decide(ask: &Ask<'_>, path: &str) -> Reply {
@@ -16,8 +16,7 @@ pub(super) fn decide(ask: &Ask<'_>, path: &str) -> Reply {
     let password =
         below == PASSWORD && version.is_some_and(|version| find(ask, version, PASSWORD).is_some());
     if password && may_leave_one(ask) && ask.method == Method::POST {
-        return Reply::found(Content::Text, Bytes::new(), ETag::of(b""), ask.answers.made)
-            .after(Errand::KeepPassword);
+        return found(ask, Content::Text, Bytes::new()).after(Errand::KeepPassword);
     }
     if !is_read(ask.method) {
         return Reply::not_allowed(if password && may_leave_one(ask) {
@@ -32,8 +31,7 @@ pub(super) fn decide(ask: &Ask<'_>, path: &str) -> Reply {
     match version {
         _ if path.is_empty() => {
             let listing = Bytes::from_static(Versions::OPENSTACK.listing().as_bytes());
-            let etag = ETag::of(&listing);
-            Reply::found(Content::Text, listing, etag, ask.answers.made)
+            found(ask, Content::Text, listing)
         }
         None if first == CONTENT && !below.is_empty() => {
             answer(ask, find(ask, Version::LATEST, path))
@@ -47,17 +45,6 @@ pub(super) fn decide(ask: &Ask<'_>, path: &str) -> Reply {
         }
         Some(_) | None => missing(),
     }
-}
-
-/// What cloud-init's OpenStack source finds of EC2 where there is none: a list of nothing, which ends its search. A
-/// refusal would cost a boot five seconds.
-pub(super) fn instead_of_ec2(ask: &Ask<'_>) -> Option<Reply> {
-    let options = &ask.instance.options;
-    let stands_in = options.dialects.has(Dialect::OpenStack)
-        && !options.dialects.has(Dialect::Ec2)
-        && is_read(ask.method)
-        && ask.target.path() == "latest/meta-data";
-    stands_in.then(|| Reply::found(Content::Text, Bytes::new(), ETag::of(b""), ask.answers.made))
 }
 
 fn find<'a>(ask: &Ask<'a>, version: Version, path: &str) -> Option<crate::render::Answer<'a>> {

@@ -238,7 +238,7 @@ fn guest_of_openstack_alone_finds_an_empty_list_instead_of_ec2s() {
         assert_eq!(status(&alone, "GET", path), 403, "{path}");
     }
     assert_eq!(status(&alone, "PUT", "/latest/meta-data/"), 403);
-    let neither = only(&[Dialect::NoCloud]);
+    let neither = only(&[Dialect::Gce]);
     assert_eq!(status(&neither, "GET", "/latest/meta-data/"), 403);
     assert_eq!(
         status(&Guest::disabled(), "GET", "/latest/meta-data/"),
