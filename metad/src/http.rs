@@ -32,6 +32,7 @@ use crate::identity::{Caller, Peer, Unknown};
 use crate::instance::Instance;
 use crate::inventory::Snapshot;
 use crate::render::Answers;
+use crate::settings::StateDesk;
 use crate::token::{BootTime, Tokens};
 
 use caller::Identified;
@@ -53,6 +54,8 @@ const BODY_TIME: Duration = Duration::from_secs(5);
 pub struct App {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub tokens: Tokens,
+    /// Keeps what guests leave for their owners.
+    pub state: StateDesk,
     /// Whether a connection may ask more than once. Some clients read to the end of it and would hang.
     pub keep_alive: bool,
 }

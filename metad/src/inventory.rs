@@ -5,6 +5,7 @@
 
 mod bindings;
 mod merge;
+mod notice;
 mod slots;
 mod views;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metad_common::abi::NicKey;
+use uuid::Uuid;
 
 use self::bindings::{Binding, Bindings, Claim, NicName, Refused};
 use self::views::Views;
@@ -21,7 +23,10 @@ use crate::instance::{Instance, Mac, Nic};
 use crate::interfaces::Interfaces;
 use crate::record::Defaults;
 use crate::render::{self, Answers};
+use crate::settings::{Kept, Secret, Shelf};
 use crate::source::{Change, SourceIndex};
+
+pub use notice::{Notice, WAITING_MAX, Waiting};
 
 /// A small number that names a NIC in the kernel and in the rewritten source address. Never zero.
 pub type Slot = u32;
@@ -63,6 +68,8 @@ pub struct Seat {
     pub interface: String,
     pub ifindex: u32,
     pub answers: Arc<Answers>,
+    /// Rung when the instance changes or goes, and when one of its NICs gets or loses its place.
+    pub notice: Arc<Notice>,
 }
 
 impl Seat {
@@ -89,6 +96,8 @@ pub struct Resolution {
     pub nics: BTreeMap<NicKey, Slot>,
     /// Sources that should look again: an interface that they named came back after it had vanished.
     pub ask_again: BTreeSet<SourceIndex>,
+    /// To be rung once the snapshot is published.
+    pub notices: Vec<Arc<Notice>>,
 }
 
 /// The one writer's view of all instances.
@@ -99,6 +108,12 @@ pub struct Inventory {
     views: Views,
     machines: BTreeMap<String, Machine>,
     bindings: Bindings,
+    secret: Option<Secret>,
+    kept: Shelf,
+    /// What of the kept could not be read: `(file, problem)`.
+    unread: Vec<(String, String)>,
+    /// Of instances that changed since they were last handed out.
+    notices: Vec<Arc<Notice>>,
 }
 
 /// A machine as it was last rendered.
@@ -109,6 +124,9 @@ struct Machine {
     running: bool,
     instance: Arc<Instance>,
     answers: Vec<Arc<Answers>>,
+    notice: Arc<Notice>,
+    /// Slot and generation of each NIC, as they were last published.
+    places: Vec<Option<(Slot, u64)>>,
 }
 
 impl Inventory {
@@ -120,6 +138,56 @@ impl Inventory {
             views: Views::new(sources),
             machines: BTreeMap::new(),
             bindings: Bindings::default(),
+            secret: None,
+            kept: Shelf::new(),
+            unread: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    /// The same with the host's secret, with what is kept of instances, and with what of it could not be read.
+    #[must_use]
+    pub fn with_state(
+        self,
+        secret: Option<Secret>,
+        kept: Shelf,
+        unread: Vec<(String, String)>,
+    ) -> Self {
+        Self {
+            secret,
+            kept,
+            unread,
+            ..self
+        }
+    }
+
+    /// What is kept of instances.
+    pub fn kept(&self) -> &Shelf {
+        &self.kept
+    }
+
+    /// The instances that there are now.
+    pub fn names(&self) -> BTreeMap<&str, Uuid> {
+        let machines = self.machines.iter();
+        machines
+            .map(|(name, machine)| (name.as_str(), machine.instance.uuid))
+            .collect()
+    }
+
+    /// Has this kept of an instance from now on.
+    pub fn keep(&mut self, instance: Uuid, kept: Kept) {
+        if kept.is_empty() {
+            self.kept.remove(&instance);
+        } else {
+            self.kept.insert(instance, kept);
+        }
+        let machines = self.machines.iter();
+        let names: Vec<String> = machines
+            .filter(|(_, machine)| machine.instance.uuid == instance)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            self.refresh(&name);
         }
     }
 
@@ -140,9 +208,13 @@ impl Inventory {
             ..Snapshot::default()
         };
         snapshot.problems.extend(complaints(&refused, &claims));
+        snapshot.problems.extend(self.unread.iter().cloned());
         let mut nics = BTreeMap::new();
-        for (name, machine) in &self.machines {
+        for (name, machine) in &mut self.machines {
             let seats: Vec<_> = machine.seats(name, &self.bindings).collect();
+            if machine.moved(&seats) {
+                self.notices.push(Arc::clone(&machine.notice));
+            }
             for seat in seats.iter().flatten() {
                 nics.insert(NicKey::new(seat.ifindex, seat.mac.0), seat.slot);
                 snapshot.seats.insert(seat.slot, Arc::clone(seat));
@@ -162,16 +234,22 @@ impl Inventory {
             snapshot,
             nics,
             ask_again,
+            notices: std::mem::take(&mut self.notices),
         }
     }
 
     /// Makes a machine anew from what the sources say now. Renders only what has changed.
     fn refresh(&mut self, name: &str) {
         let Some((source, subject, additions)) = self.views.machine(name) else {
-            self.machines.remove(name);
+            let gone = self.machines.remove(name);
+            self.notices.extend(gone.map(|machine| machine.notice));
             return;
         };
-        let instance = merge::instance(&self.defaults, subject, &additions);
+        let mut instance = merge::instance(&self.defaults, subject, &additions);
+        instance.seed = self.secret.as_ref().and_then(|it| it.seed(instance.uuid));
+        if let Some(kept) = self.kept.get(&instance.uuid) {
+            merge::add_kept(&mut instance, kept);
+        }
         let (running, reading) = (subject.running, subject.reading);
         match self.machines.get_mut(name) {
             Some(machine) if *machine.instance == instance => {
@@ -179,7 +257,13 @@ impl Inventory {
                 machine.running = running;
                 machine.reading = reading;
             }
-            _ => {
+            before => {
+                // Who waits for this instance waits on.
+                let (notice, places) = match before {
+                    Some(machine) => (Arc::clone(&machine.notice), machine.places.clone()),
+                    None => Default::default(),
+                };
+                self.notices.push(Arc::clone(&notice));
                 let answers = (0..instance.nics.len())
                     .map(|nic| Arc::new(render::answers(&instance, nic)))
                     .collect();
@@ -190,6 +274,8 @@ impl Inventory {
                     running,
                     instance,
                     answers,
+                    notice,
+                    places,
                 };
                 self.machines.insert(name.to_owned(), machine);
             }
@@ -223,6 +309,15 @@ impl Inventory {
 }
 
 impl Machine {
+    /// Whether a NIC has got or lost its place since this was last asked.
+    fn moved(&mut self, seats: &[Option<Arc<Seat>>]) -> bool {
+        let place = |seat: &Arc<Seat>| (seat.slot, seat.generation);
+        let places: Vec<_> = seats.iter().map(|seat| seat.as_ref().map(place)).collect();
+        let moved = places != self.places;
+        self.places = places;
+        moved
+    }
+
     fn seats<'a>(
         &'a self,
         name: &'a str,
@@ -254,6 +349,7 @@ impl Machine {
                     interface: interface.clone(),
                     ifindex: *ifindex,
                     answers: Arc::clone(answers),
+                    notice: Arc::clone(&self.notice),
                 }))
             })
     }

@@ -22,5 +22,6 @@ pub mod nearest;
 pub mod netns;
 pub mod record;
 pub mod render;
+pub mod settings;
 pub mod source;
 pub mod token;

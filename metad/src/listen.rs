@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use crate::http::{self, App};
 use crate::identity::{self, Flows};
 use crate::inventory::{Slot, Snapshot};
+use crate::settings::StateDesk;
 use crate::token::Tokens;
 
 use connection::Connection;
@@ -43,6 +44,8 @@ pub struct Desk {
     pub swapped: Arc<Notify>,
     pub flows: Arc<dyn Flows>,
     pub tokens: Tokens,
+    /// Keeps what guests leave for their owners.
+    pub state: StateDesk,
     /// Whether a connection may ask more than once.
     pub keep_alive: bool,
     /// Reads the slot out of a peer's address.
@@ -62,6 +65,7 @@ impl Desk {
             swapped,
             flows,
             tokens,
+            state: StateDesk::default(),
             keep_alive: false,
             slot_of: identity::slot_of,
         }
@@ -82,6 +86,7 @@ pub async fn serve(
     let router = http::router(App {
         snapshot: Arc::clone(&desk.snapshot),
         tokens: desk.tokens.clone(),
+        state: desk.state.clone(),
         keep_alive: desk.keep_alive,
     });
     let mut open = JoinSet::new();

@@ -25,6 +25,7 @@ use bytes::Bytes;
 
 use crate::instance::{Dialect, Instance};
 
+pub(crate) use names::{is_segment, is_tag_key};
 pub use tree::{Answer, Content, ETag, Tree};
 pub use version::Version;
 

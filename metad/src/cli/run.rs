@@ -23,6 +23,7 @@ use crate::interfaces::watch as interfaces;
 use crate::inventory::{Inventory, Snapshot};
 use crate::listen::{self, Desk};
 use crate::netns::{Namespace, veth};
+use crate::settings::{Files, Loaded, Secret, StateDesk};
 use crate::source::Outlet;
 use crate::token::Tokens;
 use crate::{directory, libvirt};
@@ -121,14 +122,19 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         datapath: Arc::new(Mutex::new(datapath)),
         progress: watch::Sender::new(Progress::default()),
     };
+    let files = Files::new(&config.state_dir());
+    let (state, errands) = StateDesk::open();
     let inputs = Inputs {
         changes,
         happenings: interfaces::watch().await?,
         strangers,
         bells: sources.bells.clone(),
+        errands,
+        files: files.clone(),
     };
     let names = config.sources.iter().map(ToString::to_string).collect();
     let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names);
+    let inventory = with_state(inventory, config, &files);
     let conductor = Conductor::new(inventory, inputs, outputs.clone());
     let mut conducting = tokio::spawn(conductor.run(stopped.clone()));
     tokio::select! {
@@ -138,6 +144,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
 
     let desk = Desk {
         keep_alive: config.keep_alive,
+        state,
         ..Desk::new(
             Arc::clone(&outputs.snapshot),
             Arc::clone(&outputs.swapped),
@@ -155,6 +162,18 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         tracing::warn!(%error, "the admin socket failed");
     }
     ended
+}
+
+/// Hands over what is kept. Guests are answered without it too, and `metad status` says what is missing.
+fn with_state(inventory: Inventory, config: &Config, files: &Files) -> Inventory {
+    let Loaded { kept, mut problems } = files.load();
+    let secret = Secret::open(&config.state_dir());
+    if let Err(error) = &secret {
+        let problem = format!("NoCloud has no secret paths: {error}");
+        let problem = problem.lines().next().unwrap_or_default().to_owned();
+        problems.push((config.state_dir().display().to_string(), problem));
+    }
+    inventory.with_state(secret.ok(), kept, problems)
 }
 
 /// Waits for a signal, for the administrator, or for a room to fail; then ends the others.

@@ -45,6 +45,7 @@ pub(crate) fn instance() -> Instance {
         ]),
         meta_data: Map::new(),
         settings: Map::new(),
+        password: None,
         seed: None,
         site: Arc::default(),
         options: Options::default(),

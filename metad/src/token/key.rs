@@ -1,4 +1,4 @@
-//! The file that carries the token key over a restart of the daemon.
+//! The files that carry keys over a restart: of the daemon, or of the host.
 //!
 //! In: a path under a directory that only root writes. Out: 32 secret octets. A file that someone else may have read
 //! or written is never used, and a half-written one never appears under its name.
@@ -12,22 +12,56 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 /// Octets of an AES-256 key.
-pub(super) const LENGTH: usize = 32;
+pub(crate) const LENGTH: usize = 32;
 
-/// What is wrong with the key file.
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Key {
+    /// Seals session tokens.
+    #[error("token key")]
+    Token,
+    /// What is made for a guest alone is made from it.
+    #[error("host secret")]
+    Host,
+}
+
+impl Key {
+    /// What becomes of guests when it is made anew.
+    fn cost(self) -> &'static str {
+        match self {
+            Self::Token => "guests ask for new tokens",
+            Self::Host => "NoCloud's secret paths are other ones from then on",
+        }
+    }
+}
+
+/// What is wrong with a key file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("cannot read the token key {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("cannot make the token key {}", path.display())]
-    Make { path: PathBuf, source: io::Error },
-    #[error("cannot make the token key {}: the system gives no random numbers", path.display())]
-    NoRandomness { path: PathBuf },
+    #[error("cannot read the {key} {}", path.display())]
+    Read {
+        key: Key,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("cannot make the {key} {}", path.display())]
+    Make {
+        key: Key,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("cannot make the {key} {}: the system gives no random numbers", path.display())]
+    NoRandomness { key: Key, path: PathBuf },
     #[error(
-        "refusing the token key {}: {fault}\n  help: remove the file; the next start makes a new one, and guests ask for new tokens",
-        path.display()
+        "refusing the {key} {}: {fault}\n  help: remove the file; the next start makes a new one, and {}",
+        path.display(),
+        key.cost()
     )]
-    Unsafe { path: PathBuf, fault: Fault },
+    Unsafe {
+        key: Key,
+        path: PathBuf,
+        fault: Fault,
+    },
 }
 
 /// Why a key file is not to be trusted.
@@ -47,20 +81,22 @@ pub enum Fault {
 ///
 /// # Errors
 /// See [`KeyError`].
-pub(super) fn open(path: &Path) -> Result<[u8; LENGTH], KeyError> {
-    if let Some(key) = read(path)? {
-        return Ok(key);
+pub(crate) fn open(key: Key, path: &Path) -> Result<[u8; LENGTH], KeyError> {
+    if let Some(octets) = read(key, path)? {
+        return Ok(octets);
     }
-    make(path)?;
+    make(key, path)?;
     // Another process may have been quicker: what stands under the name is the key.
-    read(path)?.ok_or_else(|| KeyError::Read {
+    read(key, path)?.ok_or_else(|| KeyError::Read {
+        key,
         path: path.to_owned(),
         source: io::ErrorKind::NotFound.into(),
     })
 }
 
-fn read(path: &Path) -> Result<Option<[u8; LENGTH]>, KeyError> {
+fn read(key: Key, path: &Path) -> Result<Option<[u8; LENGTH]>, KeyError> {
     let failed = |source: io::Error| KeyError::Read {
+        key,
         path: path.to_owned(),
         source,
     };
@@ -69,18 +105,18 @@ fn read(path: &Path) -> Result<Option<[u8; LENGTH]>, KeyError> {
     let mut file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return Err(refuse(path, Fault::NotAFile)),
+        Err(Errno::LOOP) => return Err(refuse(key, path, Fault::NotAFile)),
         Err(error) => return Err(failed(error.into())),
     };
     let stat = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
     let expected = rustix::process::geteuid().as_raw();
     let length = u64::try_from(stat.st_size).unwrap_or_default();
     if let Some(fault) = fault(stat.st_mode, stat.st_uid, expected, length) {
-        return Err(refuse(path, fault));
+        return Err(refuse(key, path, fault));
     }
-    let mut key = [0; LENGTH];
-    file.read_exact(&mut key).map_err(failed)?;
-    Ok(Some(key))
+    let mut octets = [0; LENGTH];
+    file.read_exact(&mut octets).map_err(failed)?;
+    Ok(Some(octets))
 }
 
 fn fault(raw_mode: u32, owner: u32, expected: u32, length: u64) -> Option<Fault> {
@@ -98,23 +134,25 @@ fn fault(raw_mode: u32, owner: u32, expected: u32, length: u64) -> Option<Fault>
     }
 }
 
-fn refuse(path: &Path, fault: Fault) -> KeyError {
+fn refuse(key: Key, path: &Path, fault: Fault) -> KeyError {
     KeyError::Unsafe {
+        key,
         path: path.to_owned(),
         fault,
     }
 }
 
-fn make(path: &Path) -> Result<(), KeyError> {
+fn make(key: Key, path: &Path) -> Result<(), KeyError> {
     let no_randomness = || KeyError::NoRandomness {
+        key,
         path: path.to_owned(),
     };
-    let key: [u8; LENGTH] = Generate::try_generate().map_err(|_cause| no_randomness())?;
+    let octets: [u8; LENGTH] = Generate::try_generate().map_err(|_cause| no_randomness())?;
     let suffix: [u8; 8] = Generate::try_generate().map_err(|_cause| no_randomness())?;
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".new-{:016x}", u64::from_be_bytes(suffix)));
     let draft = PathBuf::from(draft);
-    let made = write(&draft, &key).and_then(|()| {
+    let made = write(&draft, &octets).and_then(|()| {
         match rustix::fs::renameat_with(CWD, &draft, CWD, path, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => rustix::fs::unlinkat(CWD, &draft, AtFlags::empty()),
@@ -126,19 +164,20 @@ fn make(path: &Path) -> Result<(), KeyError> {
         // The draft is of no use to anyone, and that it could not be made is what must be told.
         let _leftover = rustix::fs::unlinkat(CWD, &draft, AtFlags::empty());
         KeyError::Make {
+            key,
             path: path.to_owned(),
             source,
         }
     })
 }
 
-fn write(path: &Path, key: &[u8; LENGTH]) -> io::Result<()> {
+fn write(path: &Path, octets: &[u8; LENGTH]) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?;
     // The umask may have taken more away than the group's and the world's rights.
     rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
     let mut file = File::from(file);
-    file.write_all(key)?;
+    file.write_all(octets)?;
     file.sync_all()
 }
 
@@ -152,9 +191,9 @@ mod tests {
     fn key_is_made_once_and_only_its_owner_reads_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token.key");
-        let first = open(&path).unwrap();
+        let first = open(Key::Token, &path).unwrap();
         assert_ne!(first, [0; LENGTH]);
-        assert_eq!(open(&path).unwrap(), first);
+        assert_eq!(open(Key::Token, &path).unwrap(), first);
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
         let names: Vec<_> = fs::read_dir(directory.path())
@@ -168,9 +207,9 @@ mod tests {
     fn a_lost_race_takes_the_winners_key() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token.key");
-        let first = open(&path).unwrap();
-        make(&path).unwrap();
-        assert_eq!(open(&path).unwrap(), first);
+        let first = open(Key::Token, &path).unwrap();
+        make(Key::Token, &path).unwrap();
+        assert_eq!(open(Key::Token, &path).unwrap(), first);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
@@ -188,8 +227,7 @@ mod tests {
             let path = directory.path().join(case);
             fs::write(&path, vec![1; length]).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let refused =
-                matches!(open(&path), Err(KeyError::Unsafe { fault, .. }) if fault == expected);
+            let refused = matches!(open(Key::Token, &path), Err(KeyError::Unsafe { fault, .. }) if fault == expected);
             assert!(refused, "{case}");
         }
     }
@@ -198,12 +236,12 @@ mod tests {
     fn neither_link_nor_directory_nor_stranger_is_a_key() {
         let directory = tempfile::tempdir().unwrap();
         let real = directory.path().join("real");
-        open(&real).unwrap();
+        open(Key::Token, &real).unwrap();
         let link = directory.path().join("link");
         symlink(&real, &link).unwrap();
         for (case, path) in [("link", link.as_path()), ("directory", directory.path())] {
             let refused = matches!(
-                open(path),
+                open(Key::Token, path),
                 Err(KeyError::Unsafe {
                     fault: Fault::NotAFile,
                     ..
@@ -224,17 +262,23 @@ mod tests {
     #[test]
     fn error_names_the_file_and_the_way_out() {
         let missing = Path::new("/nonexistent/token.key");
-        let error = open(missing).unwrap_err();
+        let error = open(Key::Token, missing).unwrap_err();
         assert_eq!(
             error.to_string(),
             "cannot make the token key /nonexistent/token.key"
         );
         let error = refuse(
+            Key::Token,
             Path::new("/run/metad/token.key"),
             Fault::Mode { mode: 0o644 },
         );
         let text = error.to_string();
         assert!(text.contains("its mode is 644, not 600"), "{text}");
         assert!(text.contains("help: remove the file"), "{text}");
+        let missing = Path::new("/nonexistent/secret");
+        assert_eq!(
+            open(Key::Host, missing).unwrap_err().to_string(),
+            "cannot make the host secret /nonexistent/secret"
+        );
     }
 }

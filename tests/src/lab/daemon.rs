@@ -331,7 +331,7 @@ fn configuration_text(name: &str, records: &Path, settings: &Settings<'_>) -> St
         datapath,
     } = settings;
     format!(
-        "name = {name:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n{datapath}\n\
+        "name = {name:?}\nstate-directory = \"state\"\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n{datapath}\n\
          [[source]]\nkind = \"directory\"\npath = {records:?}\n"
     )
 }

@@ -37,7 +37,7 @@ fn start_metad(directory: &Path) -> Result<Daemon> {
     fs::write(
         &configuration,
         format!(
-            "name = \"metad\"\n\n[datapath]\ninterfaces = [\"virbr+\"]\n\n\
+            "name = \"metad\"\nstate-directory = \"state\"\n\n[datapath]\ninterfaces = [\"virbr+\"]\n\n\
              [[source]]\nkind = \"libvirt\"\nuri = {URI:?}\n\n\
              [[source]]\nkind = \"directory\"\npath = {records:?}\n"
         ),

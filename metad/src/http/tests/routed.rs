@@ -33,6 +33,7 @@ fn seat(guest: &Guest, generation: u64) -> Seat {
         interface: "vnet1".into(),
         ifindex: 9,
         answers: Arc::new(guest.answers.clone()),
+        notice: Arc::default(),
     }
 }
 
@@ -42,6 +43,7 @@ fn app(guest: &Guest) -> App {
     App {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         tokens: guest.tokens.clone(),
+        state: StateDesk::default(),
         keep_alive: false,
     }
 }
