@@ -10,6 +10,7 @@ mod reply;
 mod target;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -24,9 +25,12 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use tokio::sync::watch;
 
 use crate::identity::{Caller, Peer, Unknown};
 use crate::instance::Instance;
@@ -36,10 +40,12 @@ use crate::settings::StateDesk;
 use crate::token::{BootTime, Tokens};
 
 use caller::Identified;
+use wait::Polls;
 
 pub use decide::{Ask, Asker, decide};
 pub use reply::Reply;
 pub use target::{Malformed, Target};
+pub use wait::LONGEST;
 
 /// Why an administrator sees a refusal; guests never get this header.
 pub const REASON: HeaderName = HeaderName::from_static("x-metad-reason");
@@ -67,10 +73,18 @@ pub trait Line: Send + Sync {
     /// # Errors
     /// The system refused it.
     fn set_hop_limit(&self, hops: u8) -> io::Result<()>;
+
+    /// Resolves once the guest sends nothing more.
+    fn hung_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Takes note that the guest waits for a change, or does not any more.
+    fn waits(&self, _waiting: bool) {}
 }
 
-/// Builds the service that answers guests.
-pub fn router(app: App) -> Router {
+/// Builds the service that answers guests. Nobody waits for a change once `stop` is true or its sender is gone.
+pub fn router(app: App, stop: watch::Receiver<bool>) -> Router {
     let mut dialects = Router::new().route("/latest/api/token", at(decide::token));
     for (prefix, _) in target::PREFIXES {
         dialects = dialects
@@ -80,10 +94,15 @@ pub fn router(app: App) -> Router {
     let dialects = dialects
         .fallback_service(at(decide::ec2).with_state(app.clone()))
         .with_state(app.clone());
+    let polls = Arc::new(Polls {
+        snapshot: Arc::clone(&app.snapshot),
+        routes: dialects.clone(),
+        stop,
+    });
     // Outermost last. Paths must be in one spelling before they are routed, so the dialects are a service of their own.
     Router::new()
         .fallback_service(dialects)
-        .layer(middleware::from_fn(normalise))
+        .layer(middleware::from_fn_with_state(polls, normalise))
         .layer(middleware::from_fn(swallow_body))
         .layer(middleware::from_fn(log::requests))
         .layer(middleware::from_fn_with_state(app, identify))
@@ -214,8 +233,8 @@ async fn swallow_body(request: Request, next: Next) -> Response {
     }
 }
 
-/// Gives the path its one spelling.
-async fn normalise(mut request: Request, next: Next) -> Response {
+/// Gives the path its one spelling, and lets those wait who want to.
+async fn normalise(State(polls): State<Arc<Polls>>, mut request: Request, next: Next) -> Response {
     // `GET latest` names a host and no path.
     let uri = request.uri();
     let is_path = uri.authority().is_none() || uri.scheme().is_some();
@@ -228,9 +247,17 @@ async fn normalise(mut request: Request, next: Next) -> Response {
     let Ok(uri) = target.escaped().parse() else {
         return malformed().into_response();
     };
+    let wait = wait::wanted(request.method(), request.uri().query());
     *request.uri_mut() = uri;
     request.extensions_mut().insert(target);
-    next.run(request).await
+    match wait {
+        Ok(None) => next.run(request).await,
+        Ok(Some(wait)) => Box::pin(polls.answer(request, wait)).await,
+        Err(wait::Misunderstood) => {
+            let reason = "the query says to wait, and not for what";
+            Reply::refused(StatusCode::BAD_REQUEST, reason).into_response()
+        }
+    }
 }
 
 fn too_large() -> Reply {

@@ -4,6 +4,7 @@
 //! go out. Pure: nobody else writes here, and readers get a snapshot that never changes.
 
 mod bindings;
+mod kept;
 mod merge;
 mod notice;
 mod slots;
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metad_common::abi::NicKey;
-use uuid::Uuid;
 
 use self::bindings::{Binding, Bindings, Claim, NicName, Refused};
 use self::views::Views;
@@ -23,7 +23,7 @@ use crate::instance::{Instance, Mac, Nic};
 use crate::interfaces::Interfaces;
 use crate::record::Defaults;
 use crate::render::{self, Answers};
-use crate::settings::{Kept, Secret, Shelf};
+use crate::settings::{Secret, Shelf};
 use crate::source::{Change, SourceIndex};
 
 pub use notice::{Notice, WAITING_MAX, Waiting};
@@ -142,52 +142,6 @@ impl Inventory {
             kept: Shelf::new(),
             unread: Vec::new(),
             notices: Vec::new(),
-        }
-    }
-
-    /// The same with the host's secret, with what is kept of instances, and with what of it could not be read.
-    #[must_use]
-    pub fn with_state(
-        self,
-        secret: Option<Secret>,
-        kept: Shelf,
-        unread: Vec<(String, String)>,
-    ) -> Self {
-        Self {
-            secret,
-            kept,
-            unread,
-            ..self
-        }
-    }
-
-    /// What is kept of instances.
-    pub fn kept(&self) -> &Shelf {
-        &self.kept
-    }
-
-    /// The instances that there are now.
-    pub fn names(&self) -> BTreeMap<&str, Uuid> {
-        let machines = self.machines.iter();
-        machines
-            .map(|(name, machine)| (name.as_str(), machine.instance.uuid))
-            .collect()
-    }
-
-    /// Has this kept of an instance from now on.
-    pub fn keep(&mut self, instance: Uuid, kept: Kept) {
-        if kept.is_empty() {
-            self.kept.remove(&instance);
-        } else {
-            self.kept.insert(instance, kept);
-        }
-        let machines = self.machines.iter();
-        let names: Vec<String> = machines
-            .filter(|(_, machine)| machine.instance.uuid == instance)
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in names {
-            self.refresh(&name);
         }
     }
 

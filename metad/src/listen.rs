@@ -83,12 +83,15 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::from_std(listener).context("cannot watch the listening socket")?;
-    let router = http::router(App {
-        snapshot: Arc::clone(&desk.snapshot),
-        tokens: desk.tokens.clone(),
-        state: desk.state.clone(),
-        keep_alive: desk.keep_alive,
-    });
+    let router = http::router(
+        App {
+            snapshot: Arc::clone(&desk.snapshot),
+            tokens: desk.tokens.clone(),
+            state: desk.state.clone(),
+            keep_alive: desk.keep_alive,
+        },
+        stop.clone(),
+    );
     let mut open = JoinSet::new();
     let mut crowd = Crowd::default();
     let mut faults = Faults::default();

@@ -5,6 +5,7 @@ mod edges;
 mod listed;
 mod routed;
 mod table;
+mod waiting;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -28,6 +28,11 @@ impl Notice {
         self.bell.notify_waiters();
     }
 
+    /// How many wait now.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Takes a place among those who wait; `None` where every place is taken.
     pub fn wait(self: &Arc<Self>) -> Option<Waiting> {
         let taken = self.waiting.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,7 @@
 //! What follows from what sources say and interfaces do.
 
+mod kept;
+
 use super::*;
 use crate::interfaces::{Happening, Interface};
 use crate::record::Record;

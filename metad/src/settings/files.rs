@@ -64,14 +64,16 @@ pub enum FileError {
 }
 
 fn advice(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "\nhelp: what was kept before is still kept; make room there and try again"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            "\nhelp: name a directory that can be written to as `state-directory` in the configuration"
-        }
-        _ => "",
+    let kind = source.kind();
+    if matches!(
+        kind,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) {
+        "\nhelp: what was kept before is still kept; make room there and try again"
+    } else if kind == io::ErrorKind::ReadOnlyFilesystem {
+        "\nhelp: name a directory that can be written to as `state-directory` in the configuration"
+    } else {
+        ""
     }
 }
 

@@ -105,7 +105,9 @@ impl Shape {
             // It hides what is there.
             Value::Null => return Ok(()),
             Value::String(text) => text.clone(),
-            other => other.to_string(),
+            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                other.to_string()
+            }
         };
         if !force && !(self.fits)(&text) {
             let whose = match self.path == path {

@@ -10,7 +10,7 @@ use super::*;
 const WEB1: Uuid = Uuid::from_u128(0xec2a_1b2c_3d4e_5f60_7182_93a4_b5c6_d7e8);
 const GONE: Uuid = Uuid::from_u128(0x1111_1111_2222_3333_4444_5555_5555_5555);
 
-fn kept(name: &str, settings: Value, password: Option<&'static str>) -> Kept {
+fn kept(name: &str, settings: &Value, password: Option<&'static str>) -> Kept {
     Kept {
         name: name.to_owned(),
         settings: settings.as_object().cloned().unwrap(),
@@ -32,9 +32,9 @@ fn shelf() -> Shelf {
     Shelf::from([
         (
             WEB1,
-            kept("web1", json!({"spot": {"a": "1", "b": "2"}}), None),
+            kept("web1", &json!({"spot": {"a": "1", "b": "2"}}), None),
         ),
-        (GONE, kept("old", json!({"a": "b"}), Some("secret"))),
+        (GONE, kept("old", &json!({"a": "b"}), Some("secret"))),
     ])
 }
 
@@ -62,34 +62,34 @@ fn a_wish_changes_what_is_kept_of_its_instance() {
             set("web1", "spot/c", json!("3")),
             kept(
                 "web1",
-                json!({"spot": {"a": "1", "b": "2", "c": "3"}}),
+                &json!({"spot": {"a": "1", "b": "2", "c": "3"}}),
                 None,
             ),
         ),
         (
             "over a value",
             set("web1", "spot/a", json!("3")),
-            kept("web1", json!({"spot": {"a": "3", "b": "2"}}), None),
+            kept("web1", &json!({"spot": {"a": "3", "b": "2"}}), None),
         ),
         (
             "over a directory",
             set("web1", "spot", json!({"z": 1})),
-            kept("web1", json!({"spot": {"z": 1}}), None),
+            kept("web1", &json!({"spot": {"z": 1}}), None),
         ),
         (
             "taken back",
             unset("web1", Some("spot/a")),
-            kept("web1", json!({"spot": {"b": "2"}}), None),
+            kept("web1", &json!({"spot": {"b": "2"}}), None),
         ),
         (
             "a whole directory",
             unset("web1", Some("spot/")),
-            kept("web1", json!({}), None),
+            kept("web1", &json!({}), None),
         ),
         (
             "everything",
             unset("web1", None),
-            kept("web1", json!({}), None),
+            kept("web1", &json!({}), None),
         ),
     ] {
         let expected = Plan {
@@ -104,7 +104,7 @@ fn a_wish_changes_what_is_kept_of_its_instance() {
 fn what_is_gone_is_shown_and_taken_back_whole_by_name_or_uuid() {
     let everything = Plan {
         instance: GONE,
-        kept: kept("old", json!({}), None),
+        kept: kept("old", &json!({}), None),
     };
     for name in ["old", "11111111-2222-3333-4444-555555555555"] {
         let decision = ask(&shelf(), unset(name, None));
@@ -132,7 +132,7 @@ fn what_is_gone_is_shown_and_taken_back_whole_by_name_or_uuid() {
 
 #[test]
 fn another_uuid_of_the_same_name_inherits_nothing() {
-    let shelf = Shelf::from([(GONE, kept("web1", json!({"a": "b"}), Some("x")))]);
+    let shelf = Shelf::from([(GONE, kept("web1", &json!({"a": "b"}), Some("x")))]);
     let instance = "web1".to_owned();
     let shown = ask(
         &shelf,
@@ -163,7 +163,7 @@ fn a_password_is_left_once_until_its_owner_clears_it() {
     };
     let settings = json!({"spot": {"a": "1", "b": "2"}});
     let first = leave(&shelf(), "one").unwrap();
-    assert_eq!(first.kept, kept("web1", settings.clone(), Some("one")));
+    assert_eq!(first.kept, kept("web1", &settings, Some("one")));
     let shelf = Shelf::from([(WEB1, first.kept)]);
     assert_eq!(leave(&shelf, "two"), None);
     let instance = || "web1".to_owned();
@@ -185,14 +185,14 @@ fn a_password_is_left_once_until_its_owner_clears_it() {
     let Ok(Decision::Write(Plan { kept: left, .. })) = cleared else {
         panic!("{cleared:?}");
     };
-    assert_eq!(left, kept("web1", settings, None));
+    assert_eq!(left, kept("web1", &settings, None));
     let all = ask(&shelf, unset("web1", None));
     let Ok(Decision::Write(Plan { kept: left, .. })) = all else {
         panic!("{all:?}");
     };
     assert_eq!(
         left,
-        kept("web1", json!({}), Some("one")),
+        kept("web1", &json!({}), Some("one")),
         "a password is no setting"
     );
 }

@@ -71,13 +71,13 @@ pub fn leaves(settings: &Map<String, Value>) -> Vec<(String, &Value)> {
     let mut open: Vec<(String, &Value)> = members("", settings).collect();
     open.reverse();
     while let Some((path, value)) = open.pop() {
-        match value {
-            Value::Object(below) if !below.is_empty() => {
+        match value.as_object().filter(|below| !below.is_empty()) {
+            Some(below) => {
                 let mut below: Vec<_> = members(&path, below).collect();
                 below.reverse();
                 open.extend(below);
             }
-            _ => found.push((path, value)),
+            None => found.push((path, value)),
         }
     }
     found
@@ -211,10 +211,10 @@ fn tags_are_good(path: &str, tags: &Value) -> Result<(), Refusal> {
 /// Finds again what was wrapped.
 fn take(mut whole: Value, segments: &[&str]) -> Value {
     for segment in segments {
-        whole = match whole {
-            Value::Object(mut below) => below.remove(*segment).unwrap_or_default(),
-            other => other,
-        };
+        let below = whole.as_object_mut();
+        whole = below
+            .and_then(|below| below.remove(*segment))
+            .unwrap_or_default();
     }
     whole
 }

@@ -65,7 +65,10 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request {
 }
 
 async fn ask(app: &App, request: Request) -> (u16, HeaderMap, Bytes) {
-    let response = router(app.clone()).oneshot(request).await.unwrap();
+    let response = router(app.clone(), watch::channel(false).1)
+        .oneshot(request)
+        .await
+        .unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (parts.status.as_u16(), parts.headers, body)

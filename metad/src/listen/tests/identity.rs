@@ -168,12 +168,15 @@ async fn hop_limit_is_on_the_socket_that_carries_the_token() {
             slot: Some(SLOT),
             place: Crowd::default().enter(Some(SLOT)).unwrap(),
         };
-        let router = http::router(App {
-            snapshot: Arc::clone(&service.desk.snapshot),
-            tokens: service.desk.tokens.clone(),
-            state: service.desk.state.clone(),
-            keep_alive: false,
-        });
+        let router = http::router(
+            App {
+                snapshot: Arc::clone(&service.desk.snapshot),
+                tokens: service.desk.tokens.clone(),
+                state: service.desk.state.clone(),
+                keep_alive: false,
+            },
+            service.stop.subscribe(),
+        );
         let stop = service.stop.subscribe();
         let attended = tokio::spawn(connection::attend(
             connection,

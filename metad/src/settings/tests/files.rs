@@ -20,7 +20,7 @@ fn state() -> (TempDir, Files, PathBuf) {
 fn one() -> Kept {
     kept(
         "web1",
-        json!({"tags": {"instance": {"role": "web"}}}),
+        &json!({"tags": {"instance": {"role": "web"}}}),
         Some("secret"),
     )
 }
@@ -40,7 +40,7 @@ fn what_is_kept_comes_back_and_is_for_its_owner_alone() {
     assert_eq!(mode(&file), 0o600);
     assert_eq!(mode(file.parent().unwrap()), 0o700);
     assert_eq!(mode(file.parent().unwrap().parent().unwrap()), 0o700);
-    let other = kept("web1", json!({"a": 1}), None);
+    let other = kept("web1", &json!({"a": 1}), None);
     files.write(WEB1, &other).unwrap();
     assert_eq!(files.load().kept, Shelf::from([(WEB1, other)]));
     files.write(WEB1, &Kept::default()).unwrap();
@@ -72,7 +72,7 @@ fn a_write_that_fails_half_way_leaves_what_was_there() {
         Err(io::ErrorKind::StorageFull.into())
     };
     let error = files
-        .write(WEB1, &kept("web1", json!({"a": "b"}), None))
+        .write(WEB1, &kept("web1", &json!({"a": "b"}), None))
         .unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with("cannot write "), "{text}");
@@ -98,19 +98,22 @@ fn a_draft_of_one_who_was_killed_is_swept_away() {
     files.write(WEB1, &one()).unwrap();
 }
 
+/// What may happen to a file.
+type Spoil = fn(&Path);
+
 #[test]
 fn a_file_that_cannot_be_used_is_told_and_never_written_over() {
-    let spoil = |change: fn(&Path)| {
+    let spoil = |change: Spoil| {
         let (directory, files, file) = state();
         files.write(WEB1, &one()).unwrap();
         change(&file);
         let loaded = files.load();
-        let refused = files.write(WEB1, &kept("web1", json!({"a": "b"}), None));
+        let refused = files.write(WEB1, &kept("web1", &json!({"a": "b"}), None));
         let emptied = files.write(WEB1, &Kept::default());
         drop(directory);
         (loaded, refused.is_err() && emptied.is_err())
     };
-    let cases: [(&str, fn(&Path)); 6] = [
+    let cases: [(&str, Spoil); 6] = [
         ("it is not what metad writes", |file| {
             fs::write(file, "{\"version\": 1,").unwrap();
         }),

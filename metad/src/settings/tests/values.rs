@@ -147,7 +147,7 @@ fn a_well_known_document_is_one_text_and_no_directory() {
 
 #[test]
 fn nothing_is_set_below_a_value() {
-    let shelf = Shelf::from([(WEB1, kept("web1", json!({"a": {"b": "c"}}), None))]);
+    let shelf = Shelf::from([(WEB1, kept("web1", &json!({"a": {"b": "c"}}), None))]);
     let refused = ask(&shelf, set("web1", "a/b/d", json!("e"))).unwrap_err();
     assert_eq!(
         refused.to_string(),
