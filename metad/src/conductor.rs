@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use self::doorbell::Doorbell;
 use self::herald::Herald;
+use crate::credentials::News;
 use crate::datapath::{Datapath, Strangers};
 use crate::instance::Mac;
 use crate::interfaces::{Happening, Interfaces};
@@ -30,6 +31,8 @@ pub struct Inputs {
     pub changes: mpsc::Receiver<Change>,
     pub happenings: mpsc::Receiver<Happening>,
     pub strangers: Strangers,
+    /// Credentials of IAM roles, as they come and expire; closed where there are no roles.
+    pub credentials: mpsc::Receiver<News>,
     /// Asks each source to read everything again, in the order of the configuration.
     pub bells: Vec<Arc<Notify>>,
     /// What administrators and guests want kept, and where it is kept.
@@ -97,6 +100,10 @@ impl Conductor {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 Some(change) = self.inputs.changes.recv() => {
                     self.take(change);
+                    None
+                }
+                Some(news) = self.inputs.credentials.recv() => {
+                    self.inventory.hear(news);
                     None
                 }
                 happening = self.inputs.happenings.recv() => {

@@ -6,6 +6,7 @@
 mod caller;
 mod decide;
 mod log;
+mod proof;
 mod reply;
 mod target;
 #[cfg(test)]
@@ -15,7 +16,7 @@ mod wait;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -37,6 +38,7 @@ use crate::instance::Instance;
 use crate::inventory::Snapshot;
 use crate::render::Answers;
 use crate::settings::StateDesk;
+use crate::signer::Signer;
 use crate::token::{BootTime, Tokens};
 
 use caller::Identified;
@@ -62,6 +64,7 @@ pub struct App {
     pub tokens: Tokens,
     /// Keeps what guests leave for their owners.
     pub state: StateDesk,
+    pub signer: Signer,
     /// Whether a connection may ask more than once. Some clients read to the end of it and would hang.
     pub keep_alive: bool,
 }
@@ -111,6 +114,7 @@ pub fn router(app: App, stop: watch::Receiver<bool>) -> Router {
 /// Answers as `instance` would be answered with a valid token, for the host's administrator. `address` is the source
 /// address that the guest would have. Refusals say why in [`REASON`].
 pub fn answer_as(
+    signer: &Signer,
     instance: &Instance,
     answers: &Answers,
     address: Option<Ipv4Addr>,
@@ -126,6 +130,8 @@ pub fn answer_as(
             instance,
             answers,
             address,
+            signer,
+            wall: SystemTime::now(),
             ipv6: false,
             asker: Asker::Administrator,
         }),
@@ -147,7 +153,7 @@ fn parsed(target: &str) -> Option<Target> {
     } else {
         format!("/{target}").parse().ok()?
     };
-    Target::new(uri.path()).ok()
+    Some(Target::new(uri.path()).ok()?.with_query(uri.query()))
 }
 
 /// A route: the guest, its request, the decision, and what that means for the connection.
@@ -164,6 +170,8 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                 instance: &caller.seat.instance,
                 answers: &caller.seat.answers,
                 address: caller.address,
+                signer: &app.signer,
+                wall: SystemTime::now(),
                 ipv6: false,
                 asker: Asker::Guest {
                     tokens: &app.tokens,
@@ -244,6 +252,7 @@ async fn normalise(State(polls): State<Arc<Polls>>, mut request: Request, next: 
     let Ok(target) = Target::new(request.uri().path()) else {
         return malformed().into_response();
     };
+    let target = target.with_query(request.uri().query());
     let Ok(uri) = target.escaped().parse() else {
         return malformed().into_response();
     };

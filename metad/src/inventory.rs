@@ -7,6 +7,7 @@ mod bindings;
 mod kept;
 mod merge;
 mod notice;
+mod roles;
 mod slots;
 mod views;
 
@@ -17,8 +18,10 @@ use std::time::Duration;
 use metad_common::abi::NicKey;
 
 use self::bindings::{Binding, Bindings, Claim, NicName, Refused};
+use self::roles::Roles;
 use self::views::Views;
 use crate::config::Identity;
+use crate::credentials::News;
 use crate::instance::{Instance, Mac, Nic};
 use crate::interfaces::Interfaces;
 use crate::record::Defaults;
@@ -105,6 +108,7 @@ pub struct Resolution {
 pub struct Inventory {
     identity: Identity,
     defaults: Defaults,
+    roles: Roles,
     views: Views,
     machines: BTreeMap<String, Machine>,
     bindings: Bindings,
@@ -135,6 +139,7 @@ impl Inventory {
         Self {
             identity,
             defaults,
+            roles: Roles::default(),
             views: Views::new(sources),
             machines: BTreeMap::new(),
             bindings: Bindings::default(),
@@ -142,6 +147,27 @@ impl Inventory {
             kept: Shelf::new(),
             unread: Vec::new(),
             notices: Vec::new(),
+        }
+    }
+
+    /// Knows the IAM roles of these names from now on.
+    #[must_use]
+    pub fn with_roles(mut self, names: impl Iterator<Item = String>) -> Self {
+        self.roles = names.collect();
+        self
+    }
+
+    /// Takes in what is new of a role's credentials.
+    pub fn hear(&mut self, news: News) {
+        let role = news.role.clone();
+        if !self.roles.hear(news) {
+            return;
+        }
+        let machines = self.machines.iter();
+        let whose = machines.filter(|(_, machine)| machine.instance.role.as_ref() == Some(&role));
+        let names: Vec<String> = whose.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.refresh(&name);
         }
     }
 
@@ -161,6 +187,9 @@ impl Inventory {
             problems: self.views.problems(|name| self.machines.contains_key(name)),
             ..Snapshot::default()
         };
+        let machines = self.machines.iter();
+        let instances = machines.map(|(name, machine)| (name.as_str(), &*machine.instance));
+        snapshot.problems.extend(self.roles.problems(instances));
         snapshot.problems.extend(complaints(&refused, &claims));
         snapshot.problems.extend(self.unread.iter().cloned());
         let mut nics = BTreeMap::new();
@@ -204,6 +233,7 @@ impl Inventory {
         if let Some(kept) = self.kept.get(&instance.uuid) {
             merge::add_kept(&mut instance, kept);
         }
+        instance.credentials = self.roles.credentials(instance.role.as_deref());
         let (running, reading) = (subject.running, subject.reading);
         match self.machines.get_mut(name) {
             Some(machine) if *machine.instance == instance => {

@@ -27,6 +27,7 @@ use crate::http::{self, App};
 use crate::identity::{self, Flows};
 use crate::inventory::{Slot, Snapshot};
 use crate::settings::StateDesk;
+use crate::signer::Signer;
 use crate::token::Tokens;
 
 use connection::Connection;
@@ -46,6 +47,7 @@ pub struct Desk {
     pub tokens: Tokens,
     /// Keeps what guests leave for their owners.
     pub state: StateDesk,
+    pub signer: Signer,
     /// Whether a connection may ask more than once.
     pub keep_alive: bool,
     /// Reads the slot out of a peer's address.
@@ -59,6 +61,7 @@ impl Desk {
         swapped: Arc<Notify>,
         flows: Arc<dyn Flows>,
         tokens: Tokens,
+        signer: Signer,
     ) -> Self {
         Self {
             snapshot,
@@ -66,6 +69,7 @@ impl Desk {
             flows,
             tokens,
             state: StateDesk::default(),
+            signer,
             keep_alive: false,
             slot_of: identity::slot_of,
         }
@@ -87,6 +91,7 @@ pub async fn serve(
         App {
             snapshot: Arc::clone(&desk.snapshot),
             tokens: desk.tokens.clone(),
+            signer: desk.signer.clone(),
             state: desk.state.clone(),
             keep_alive: desk.keep_alive,
         },

@@ -3,6 +3,7 @@
 //! In: an instance and the NIC that will ask. Out: every answer, ready to send. Nothing listed may be missing, and
 //! nothing here knows HTTP, tokens or the clock, but for the time at which the answers were made.
 
+mod claims;
 mod document;
 mod ec2;
 mod iam;
@@ -19,15 +20,21 @@ mod version;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use crate::instance::{Dialect, Instance};
+use crate::signer::{Form, Proofs};
 
+pub use claims::claims;
 pub(crate) use names::{is_segment, is_tag_key};
 pub use tree::{Answer, Content, ETag, Tree};
 pub use version::Version;
+
+/// Where the identity document is, below an EC2 version.
+pub const DOCUMENT: &str = "dynamic/instance-identity/document";
 
 /// Every answer for one NIC of one instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +44,8 @@ pub struct Answers {
     trees: BTreeMap<Dialect, Tree>,
     /// When these answers came to be, for `Last-Modified`.
     pub made: SystemTime,
+    /// What was signed for this NIC.
+    pub proofs: Arc<Proofs>,
 }
 
 impl Default for Answers {
@@ -45,6 +54,7 @@ impl Default for Answers {
         Self {
             trees: BTreeMap::new(),
             made: SystemTime::UNIX_EPOCH,
+            proofs: Arc::default(),
         }
     }
 }
@@ -73,10 +83,12 @@ pub enum Body {
         all: Bytes,
         without: Option<Bytes>,
     },
+    /// What proves the identity document, made when it is asked for.
+    Proof(Form),
 }
 
 impl Body {
-    /// Returns the octets to send; `None` where they need the caller's address and it is not known.
+    /// Returns the octets to send; `None` where they need the caller's address and it is not known, or a signature.
     pub fn bytes(&self, caller: Option<Ipv4Addr>) -> Option<Bytes> {
         match self {
             Self::Bytes(bytes) | Self::Listing { all: bytes, .. } => Some(bytes.clone()),
@@ -86,6 +98,7 @@ impl Body {
                     .concat()
                     .into()
             }),
+            Self::Proof(_) => None,
         }
     }
 
@@ -96,7 +109,7 @@ impl Body {
                 Some(bytes.clone())
             }
             Self::Listing { without, .. } => without.clone(),
-            Self::CallerIpv4 => None,
+            Self::CallerIpv4 | Self::Proof(_) => None,
         }
     }
 }
@@ -111,6 +124,7 @@ impl fmt::Debug for Body {
                 write!(f, "AroundCallerIpv4({})", without.len())
             }
             Self::Listing { all, .. } => write!(f, "Listing({})", all.len()),
+            Self::Proof(form) => write!(f, "Proof({form:?})"),
         }
     }
 }
@@ -141,7 +155,11 @@ pub fn answers_made(instance: &Instance, nic: usize, made: SystemTime) -> Answer
     if instance.options.dialects.has(Dialect::Ec2) {
         trees.insert(Dialect::Ec2, Tree::from(ec2));
     }
-    Answers { trees, made }
+    Answers {
+        trees,
+        made,
+        proofs: Arc::default(),
+    }
 }
 
 #[cfg(test)]

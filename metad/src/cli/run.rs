@@ -24,9 +24,10 @@ use crate::inventory::{Inventory, Snapshot};
 use crate::listen::{self, Desk};
 use crate::netns::{Namespace, veth};
 use crate::settings::{Files, Loaded, Secret, StateDesk};
+use crate::signer::Signer;
 use crate::source::Outlet;
 use crate::token::Tokens;
-use crate::{directory, libvirt};
+use crate::{credentials, directory, libvirt};
 
 /// How long the daemon waits for its sources before it says that it is ready without them.
 const SOURCES_TIME: Duration = Duration::from_secs(5);
@@ -111,6 +112,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
     let (flows, strangers) = (datapath.flows()?, datapath.strangers()?);
     let listener = namespace.run(listener)??;
     let tokens = Tokens::open(&config.token_key())?;
+    let signer = open_signer(config)?;
 
     let (stop, stopped) = watch::channel(false);
     let (changes_in, changes) = mpsc::channel(1_024);
@@ -124,8 +126,10 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
     };
     let files = Files::new(&config.state_dir());
     let (state, errands) = StateDesk::open();
+    let (news, _followers) = credentials::follow(&config.roles);
     let inputs = Inputs {
         changes,
+        credentials: news,
         happenings: interfaces::watch().await?,
         strangers,
         bells: sources.bells.clone(),
@@ -133,7 +137,9 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         files: files.clone(),
     };
     let names = config.sources.iter().map(ToString::to_string).collect();
-    let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names);
+    let roles = config.roles.iter().map(|role| role.name.clone());
+    let inventory =
+        Inventory::new(config.datapath.identity, config.defaults.clone(), names).with_roles(roles);
     let inventory = with_state(inventory, config, &files);
     let conductor = Conductor::new(inventory, inputs, outputs.clone());
     let mut conducting = tokio::spawn(conductor.run(stopped.clone()));
@@ -150,10 +156,11 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
             Arc::clone(&outputs.swapped),
             Arc::new(flows),
             tokens,
+            signer.clone(),
         )
     };
     let listening = tokio::spawn(listen::serve(listener, Arc::new(desk), stopped.clone()));
-    let daemon = Daemon::new(config, &outputs, stop.clone());
+    let daemon = Daemon::new(config, &outputs, signer, stop.clone());
     let door = tokio::spawn(admin::serve(claim.listen()?, Arc::new(daemon), stopped));
     ready::tell(config);
     let ended = until_end(&stop, conducting, listening).await;
@@ -174,6 +181,17 @@ fn with_state(inventory: Inventory, config: &Config, files: &Files) -> Inventory
         problems.push((config.state_dir().display().to_string(), problem));
     }
     inventory.with_state(secret.ok(), kept, problems)
+}
+
+/// Opens the key that instances are vouched for with. A first start makes it, in a fraction of a second.
+fn open_signer(config: &Config) -> Result<Signer> {
+    let host = rustix::system::uname();
+    let name = format!(
+        "metad {} on {}",
+        config.name,
+        host.nodename().to_string_lossy()
+    );
+    Ok(Signer::open(&config.state_dir(), &name, &config.issuer())?)
 }
 
 /// Waits for a signal, for the administrator, or for a room to fail; then ends the others.

@@ -6,6 +6,7 @@ use super::names::{identifier, is_segment, is_tag_key, key_name};
 use super::tree::Directory;
 use super::{Body, Content, document, iam, network, overlay, version};
 use crate::instance::{Disk, DiskKind, Instance, PublicKey, Site};
+use crate::signer::Form;
 
 const LIFE_CYCLE: &str = "instance-life-cycle";
 
@@ -196,6 +197,9 @@ fn dynamic(site: &Site, meta_data: &Directory) -> Directory {
     let mut identity = Directory::default();
     let document = document::body(&site.account_id, meta_data);
     identity.leaf("document", Content::Text, document);
+    for (name, form) in [("rsa2048", Form::Rsa2048), ("signature", Form::Signature)] {
+        identity.leaf(name, Content::Text, Body::Proof(form));
+    }
     let mut fws = Directory::default();
     fws.text("instance-monitoring", "disabled");
     let mut tree = Directory::default();

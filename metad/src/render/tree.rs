@@ -77,7 +77,10 @@ impl From<Body> for Tagged {
     fn from(body: Body) -> Self {
         let etag = match &body {
             Body::Bytes(octets) => Some(ETag::of(octets)),
-            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } | Body::Listing { .. } => None,
+            Body::CallerIpv4
+            | Body::AroundCallerIpv4 { .. }
+            | Body::Listing { .. }
+            | Body::Proof(_) => None,
         };
         Self { body, etag }
     }
@@ -266,7 +269,10 @@ impl Directory {
     pub fn read(&self, path: &str) -> Option<&str> {
         match self.body(path)? {
             Body::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } | Body::Listing { .. } => None,
+            Body::CallerIpv4
+            | Body::AroundCallerIpv4 { .. }
+            | Body::Listing { .. }
+            | Body::Proof(_) => None,
         }
     }
 

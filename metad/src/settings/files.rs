@@ -3,20 +3,19 @@
 //! In: a directory that only its owner may write to. Out: what each file keeps, or why it cannot be used. A file is
 //! replaced whole or not at all, and one that cannot be read is never replaced.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Kept, Shelf};
+use crate::keyfile;
 
 /// The files' directory in the state directory.
 const DIRECTORY: &str = "instances";
@@ -262,53 +261,17 @@ impl Files {
     }
 }
 
-/// Makes a directory that nobody but its owner may enter; one that is there must be one that nobody else writes to.
+/// Makes sure of a directory in which nobody but its owner can put anything.
 pub(super) fn private_directory(path: &Path) -> Result<(), FileError> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return made.map_err(failed("create", path)),
-    }
-    let found = fs::metadata(path).map_err(failed("look at", path))?;
-    if !found.is_dir() {
-        Err(wrong(path, "it is no directory"))
-    } else if found.uid() != rustix::process::geteuid().as_raw() {
-        Err(wrong(path, "it belongs to another user"))
-    } else if found.mode() & 0o022 != 0 {
-        Err(wrong(path, "others may write to it"))
-    } else {
-        Ok(())
-    }
+    keyfile::directory(path).map_err(failed("use", path))
 }
 
 /// Reads a whole file; `None` where there is none.
 fn text(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
-    // A link or a FIFO under this name is somebody's trap: neither follow the one nor wait on the other.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return Err(wrong(path, "it is not a regular file")),
-        Err(error) => return Err(failed("read", path)(error.into())),
-    };
-    let found = file.metadata().map_err(failed("read", path))?;
-    if !found.is_file() {
-        return Err(wrong(path, "it is not a regular file"));
-    }
-    if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(wrong(path, "it belongs to another user"));
-    }
-    if found.mode() & 0o077 != 0 {
-        let mode = found.mode() & 0o7777;
-        return Err(wrong(path, format!("its mode is {mode:03o}, not 600")));
-    }
-    let mut text = Vec::new();
-    file.take(FILE_MAX + 1)
-        .read_to_end(&mut text)
-        .map_err(failed("read", path))?;
-    if text.len() as u64 > FILE_MAX {
-        return Err(wrong(path, format!("it has more than {FILE_MAX} octets")));
-    }
-    Ok(Some(text))
+    keyfile::read(path, &(0..=FILE_MAX)).map_err(|refusal| match refusal {
+        keyfile::Refusal::Unreadable(source) => failed("read", path)(source),
+        keyfile::Refusal::Unsafe(fault) => wrong(path, fault.to_string()),
+    })
 }
 
 /// Makes sure that a name stays given or taken over a loss of power.

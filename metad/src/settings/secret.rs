@@ -89,6 +89,6 @@ mod tests {
         assert_eq!(Secret::open(&state).unwrap(), first);
         assert_eq!(format!("{first:?}"), "Secret");
         let error = Secret::open(Path::new("/nonexistent/state")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot create /nonexistent/state");
+        assert_eq!(error.to_string(), "cannot use /nonexistent/state");
     }
 }

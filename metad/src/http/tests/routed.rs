@@ -44,6 +44,7 @@ fn app(guest: &Guest) -> App {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         tokens: guest.tokens.clone(),
         state: StateDesk::default(),
+        signer: guest.signer.clone(),
         keep_alive: false,
     }
 }

@@ -172,6 +172,7 @@ async fn hop_limit_is_on_the_socket_that_carries_the_token() {
             App {
                 snapshot: Arc::clone(&service.desk.snapshot),
                 tokens: service.desk.tokens.clone(),
+                signer: service.desk.signer.clone(),
                 state: service.desk.state.clone(),
                 keep_alive: false,
             },

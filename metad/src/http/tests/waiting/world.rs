@@ -22,6 +22,7 @@ impl World {
             app: App {
                 snapshot: Arc::default(),
                 tokens: Tokens::with_key(&[7; 32]),
+                signer: Guest::new().signer,
                 state: StateDesk::default(),
                 keep_alive: false,
             },
