@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use metad_tests::lab::{Daemon, Guest, Settings, binary};
@@ -61,19 +62,21 @@ fn the_conformance_suite_finds_nothing_amiss() -> Result<()> {
     })?;
     daemon.seated(&["full", "bare", "empty"])?;
 
+    // At once: most of a run is waiting for tokens and connections to end.
+    let reports = thread::scope(|scope| {
+        let runs = [&full, &bare, &empty].map(|guest| scope.spawn(|| examined(guest, &daemon)));
+        runs.map(|run| run.join().expect("no panic"))
+    });
     let mut held: BTreeMap<String, bool> = BTreeMap::new();
-    for guest in [&full, &bare, &empty] {
-        let report = examined(guest, &daemon)?;
+    for report in reports {
+        let report = report?;
         for row in report["rows"].as_array().context("no rows")? {
             let id = row["id"].as_str().unwrap_or_default().to_owned();
             *held.entry(id).or_default() |= row["verdict"] == "pass";
         }
         needs::note(&format!(
-            "{}: {} passed, {} failed, {} not applicable",
-            guest.name(),
-            report["passed"],
-            report["failed"],
-            report["skipped"]
+            "{} rules held, {} did not apply",
+            report["passed"], report["skipped"]
         ));
     }
     let never: Vec<&String> = held
