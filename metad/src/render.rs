@@ -7,6 +7,7 @@ mod claims;
 mod document;
 mod ec2;
 mod iam;
+mod install;
 mod names;
 mod network;
 mod network_config;
@@ -59,6 +60,12 @@ impl Default for Answers {
 }
 
 impl Answers {
+    /// Adds the files that an installer asks for, by path.
+    pub fn install(&mut self, files: &BTreeMap<String, Bytes>) {
+        let tree = Tree::from(install::directory(files));
+        self.trees.insert(Dialect::Install, tree);
+    }
+
     /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
     pub fn get(&self, dialect: Dialect, version: Version, path: &str) -> Option<Answer<'_>> {
         self.trees.get(&dialect)?.get(version, path)

@@ -47,6 +47,7 @@ pub(crate) fn instance() -> Instance {
             ("bad key".into(), "x".into()),
         ]),
         meta_data: Map::new(),
+        install: Map::new(),
         settings: Map::new(),
         seed: None,
         site: Arc::default(),
