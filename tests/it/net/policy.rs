@@ -9,6 +9,7 @@ use metad_tests::lab::{Daemon, Guest, Request, Settings, until};
 use metad_tests::needs;
 use serde_json::{Value, json};
 
+use super::path::carries_data;
 use super::{SOON, guest, host_with_bridge, text, token};
 
 const DATA: &str = "/latest/meta-data/hostname";
@@ -74,6 +75,36 @@ fn options_of_a_record_count_for_its_guest_alone_and_at_once() -> Result<()> {
         }
         assert_eq!(text(&bob, DATA)?, "bob", "{case}");
         assert_eq!(status(&bob, "/nocloud/user-data")?, 200, "{case}");
+    }
+    Ok(())
+}
+
+#[test]
+fn hop_limit_of_a_record_is_on_the_wire() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    let wire = alice.wire()?;
+    for hops in [2_u8, 64, 1] {
+        let mut record = alice.record();
+        record["options"] = json!({"hop-limit": hops});
+        lab.record("alice", &record)?;
+        let mut last = None;
+        let seen = until("the hop limit on the wire", SOON, || {
+            wire.drain().ok()?;
+            alice.ask(&Request::token("60")).ok()?;
+            let frames = wire.drain().ok()?;
+            let answers = frames.iter().filter(|frame| carries_data(frame));
+            let hops_left: Vec<Option<u8>> = answers.map(|frame| frame.get(22).copied()).collect();
+            last = Some(hops_left.clone());
+            let right = |left: &Option<u8>| *left == Some(hops);
+            (!hops_left.is_empty() && hops_left.iter().all(right)).then_some(())
+        });
+        seen.with_context(|| format!("{hops} hops; last seen: {last:?}"))?;
     }
     Ok(())
 }
