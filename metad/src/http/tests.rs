@@ -2,8 +2,12 @@
 
 mod admin;
 mod edges;
+mod gce;
+mod layouts;
 mod listed;
 mod nocloud;
+mod openstack;
+mod password;
 mod policy;
 mod proofs;
 mod routed;

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::instance::{
-    Cidr, Credentials, Disk, DiskKind, Fixed, Instance, Mac, Nic, Options, Placement, PublicKey,
-    Secret, Site,
+    Cidr, Credentials, Disk, DiskKind, Fixed, Instance, Mac, Nic, Offer, Options, Placement,
+    PublicKey, Secret, Site,
 };
 
 /// An instance with two NICs, the first of which has no known address.
@@ -270,6 +270,7 @@ fn nic(last: u8, address: Option<&str>) -> Nic {
         subnet: None,
         mtu: None,
         fixed: None,
+        offer: Offer::default(),
     }
 }
 
