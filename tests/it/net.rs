@@ -12,6 +12,7 @@ mod lifecycle;
 mod networks;
 mod offload;
 mod path;
+mod policy;
 mod records;
 mod spoof;
 mod taps;
