@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read, read_as};
-use crate::instance::{Cidr, ContentFile, Fixed, Given, Mac, Nic, Placement, PublicKey};
+use crate::instance::{Cidr, ContentFile, Fixed, Given, Mac, Nic, Offer, Placement, PublicKey};
 use crate::record::field;
 use crate::record::payload::{Encoding, decode};
 
@@ -189,6 +189,7 @@ impl NicFields {
             subnet,
             mtu: self.mtu,
             fixed,
+            offer: Offer::default(),
         })
     }
 }
