@@ -1,6 +1,7 @@
 //! What follows from what sources say and interfaces do.
 
 mod roles;
+mod templates;
 
 use super::*;
 use crate::interfaces::{Happening, Interface};
