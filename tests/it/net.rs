@@ -11,6 +11,7 @@ mod identity;
 mod lifecycle;
 mod networks;
 mod offload;
+mod openstack;
 mod path;
 mod records;
 mod spoof;
