@@ -50,6 +50,8 @@ pub struct Instance {
     pub tags: BTreeMap<String, String>,
     /// A free tree laid over the EC2 `meta-data` tree.
     pub meta_data: serde_json::Map<String, serde_json::Value>,
+    /// Variables for the templates of installers' answers.
+    pub install: serde_json::Map<String, serde_json::Value>,
     /// What the administrator has set while it runs, laid over everything.
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// The secret segment of NoCloud's prefix; `None` where the host has no secret to make it from.

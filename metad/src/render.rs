@@ -10,6 +10,7 @@ mod ec2;
 pub(crate) mod gce;
 mod hetzner;
 mod iam;
+mod install;
 mod interfaces;
 mod names;
 mod network;
@@ -66,6 +67,12 @@ impl Default for Answers {
 }
 
 impl Answers {
+    /// Adds the files that an installer asks for, by path.
+    pub fn install(&mut self, files: &BTreeMap<String, Bytes>) {
+        let tree = Tree::from(install::directory(files));
+        self.trees.insert(Dialect::Install, tree);
+    }
+
     /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
     pub fn get(&self, dialect: Dialect, version: Version, path: &str) -> Option<Answer<'_>> {
         self.trees.get(&dialect)?.get(version, path)
