@@ -12,6 +12,7 @@ mod install;
 mod lifecycle;
 mod networks;
 mod offload;
+mod openstack;
 mod path;
 mod policy;
 mod records;
