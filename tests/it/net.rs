@@ -9,6 +9,7 @@ mod edges;
 mod host;
 mod identity;
 mod lifecycle;
+mod living;
 mod networks;
 mod offload;
 mod path;
