@@ -27,7 +27,7 @@ use crate::settings::{Files, Loaded, Secret, StateDesk};
 use crate::signer::Signer;
 use crate::source::Outlet;
 use crate::token::Tokens;
-use crate::{credentials, directory, libvirt};
+use crate::{credentials, directory, install, libvirt};
 
 /// How long the daemon waits for its sources before it says that it is ready without them.
 const SOURCES_TIME: Duration = Duration::from_secs(5);
@@ -124,6 +124,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         datapath: Arc::new(Mutex::new(datapath)),
         progress: watch::Sender::new(Progress::default()),
     };
+    let (templates, following) = install::watch::start(config.install.clone()).await;
     let files = Files::new(&config.state_dir());
     let (state, errands) = StateDesk::open();
     let (news, _followers) = credentials::follow(&config.roles);
@@ -132,6 +133,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         credentials: news,
         happenings: interfaces::watch().await?,
         strangers,
+        templates,
         bells: sources.bells.clone(),
         errands,
         files: files.clone(),
@@ -165,6 +167,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
     ready::tell(config);
     let ended = until_end(&stop, conducting, listening).await;
     sources.stop();
+    following.abort();
     if let Err(error) = door.await.context("the admin socket's task failed")? {
         tracing::warn!(%error, "the admin socket failed");
     }

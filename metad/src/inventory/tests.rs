@@ -20,6 +20,7 @@ fn nic(interface: Option<&str>) -> Nic {
         subnet: None,
         mtu: None,
         fixed: None,
+        offer: crate::instance::Offer::default(),
     }
 }
 
