@@ -10,6 +10,7 @@ mod host;
 mod identity;
 mod install;
 mod lifecycle;
+mod living;
 mod networks;
 mod offload;
 mod openstack;
