@@ -4,8 +4,10 @@
 
 mod debian;
 mod domains;
+mod identify;
 mod networks;
 mod nics;
+mod prepare;
 mod trust;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

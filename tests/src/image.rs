@@ -11,12 +11,14 @@ mod cache;
 mod command;
 mod cpio;
 mod debian;
+mod file;
 mod kernel;
 mod small;
 
 pub use cache::Cache;
 pub use command::run;
 pub use debian::Debian;
+pub use file::copy_out;
 pub use kernel::Kernel;
 
 /// Whether what the cache holds may be used.

@@ -26,7 +26,9 @@ pub(super) fn assert_snapshot(name: &str, text: &str) {
     );
 }
 
-const COMMANDS: [&str; 5] = ["serve", "check", "status", "query", "down"];
+const COMMANDS: [&str; 7] = [
+    "serve", "check", "status", "query", "down", "domain", "network",
+];
 
 #[test]
 fn help_is_as_written_down() {
@@ -36,6 +38,10 @@ fn help_is_as_written_down() {
     for name in COMMANDS {
         let command = cli.find_subcommand_mut(name).unwrap();
         assert_snapshot(&format!("help-{name}"), &command.render_help().to_string());
+        if let Some(prepare) = command.find_subcommand_mut("prepare") {
+            let help = prepare.render_help().to_string();
+            assert_snapshot(&format!("help-{name}-prepare"), &help);
+        }
     }
 }
 
@@ -82,6 +88,15 @@ fn wrong_words_are_refused() {
         "metad serve --log metad=loud",
         "metad serve --log-format xml",
         "metad status --yaml",
+        "metad domain",
+        "metad domain prepare --datasource ec2",
+        "metad domain prepare web1",
+        "metad domain prepare web1 --datasource azure",
+        "metad domain prepare web1 --datasource ec2 --xml -",
+        "metad domain prepare --datasource ec2 --xml - --apply",
+        "metad domain prepare web1 --datasource ec2 --print --apply",
+        "metad network prepare",
+        "metad network prepare default --xml -",
     ] {
         let error = Cli::try_parse_from(words.split(' ')).unwrap_err();
         assert_eq!(error.exit_code(), i32::from(exit::USAGE), "{words}");
@@ -97,6 +112,10 @@ fn right_words_are_taken() {
         "metad status --json --name lab",
         "metad query --as web1 / --method head --nic 52:54:00:00:00:01 -H A:b -H C:d -i",
         "metad down --name lab",
+        "metad domain prepare web1 --datasource ec2 --apply --new-uuid --connect test:///default",
+        "metad domain prepare --datasource nocloud --seed-url http://h/ --xml - --print --replace",
+        "metad network prepare default --apply --config /x",
+        "metad network prepare --xml - --print",
     ] {
         if let Err(error) = Cli::try_parse_from(words.split(' ')) {
             panic!("{words}: {error}");
