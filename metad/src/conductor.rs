@@ -14,7 +14,9 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use self::doorbell::Doorbell;
 use self::herald::Herald;
+use crate::credentials::News;
 use crate::datapath::{Datapath, Strangers};
+use crate::install::Templates;
 use crate::instance::Mac;
 use crate::interfaces::{Happening, Interfaces};
 use crate::inventory::{Inventory, Snapshot};
@@ -28,6 +30,10 @@ pub struct Inputs {
     pub changes: mpsc::Receiver<Change>,
     pub happenings: mpsc::Receiver<Happening>,
     pub strangers: Strangers,
+    /// The templates of installers' answers, whenever one changes.
+    pub templates: watch::Receiver<Arc<Templates>>,
+    /// Credentials of IAM roles, as they come and expire; closed where there are no roles.
+    pub credentials: mpsc::Receiver<News>,
     /// Asks each source to read everything again, in the order of the configuration.
     pub bells: Vec<Arc<Notify>>,
 }
@@ -68,7 +74,8 @@ pub struct Conductor {
 }
 
 impl Conductor {
-    pub fn new(inventory: Inventory, inputs: Inputs, outputs: Outputs) -> Self {
+    pub fn new(mut inventory: Inventory, mut inputs: Inputs, outputs: Outputs) -> Self {
+        inventory.use_templates(Arc::clone(&inputs.templates.borrow_and_update()));
         Self {
             inventory,
             interfaces: Interfaces::default(),
@@ -91,10 +98,15 @@ impl Conductor {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 Some(change) = self.inputs.changes.recv() => self.take(change),
+                Some(news) = self.inputs.credentials.recv() => self.inventory.hear(news),
                 happening = self.inputs.happenings.recv() => {
                     let happening = happening
                         .ok_or_else(|| anyhow::anyhow!("the network interfaces cannot be followed any more"))?;
                     self.notice(happening);
+                }
+                Ok(()) = self.inputs.templates.changed() => {
+                    let templates = Arc::clone(&self.inputs.templates.borrow_and_update());
+                    self.inventory.use_templates(templates);
                 }
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);

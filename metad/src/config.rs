@@ -2,13 +2,25 @@
 //! refused with its place in the file; nothing is guessed and nothing is ignored.
 
 mod file;
+mod iam;
+mod install;
+mod issuer;
 mod pattern;
+mod section;
+mod site;
+mod source;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use file::Fault;
+pub use iam::{Origin, Role};
 pub use pattern::Pattern;
+pub use source::Source;
+
+use crate::install::Install;
+use crate::record::Defaults;
+use source::default_sources;
 
 /// Where the configuration is looked for unless the command line names another file.
 pub const DEFAULT_PATH: &str = "/etc/metad/metad.toml";
@@ -31,7 +43,16 @@ pub struct Config {
     pub name: Name,
     /// Whether guests may use a connection for several requests.
     pub keep_alive: bool,
+    /// What is kept over restarts of the host: keys and settings. `None`: /var/lib/NAME.
+    pub state_directory: Option<PathBuf>,
     pub datapath: Datapath,
+    /// What holds for instances that say nothing themselves.
+    pub defaults: Defaults,
+    pub install: Install,
+    /// Who vouches for instances in tokens; `None`: [`Config::issuer`] has a default.
+    pub issuer: Option<String>,
+    /// The IAM roles whose credentials guests may read.
+    pub roles: Vec<Role>,
     /// In the order of the file; the later one wins.
     pub sources: Vec<Source>,
 }
@@ -63,23 +84,6 @@ pub enum Attach {
     Auto,
     Tcx,
     Clsact,
-}
-
-/// Where instances come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    Libvirt { uri: String },
-    Directory { path: PathBuf },
-}
-
-impl fmt::Display for Source {
-    /// As in logs and `metad status`: `libvirt qemu:///system`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Libvirt { uri } => write!(f, "libvirt {uri}"),
-            Self::Directory { path } => write!(f, "directory {}", path.display()),
-        }
-    }
 }
 
 /// A configuration that cannot be used.
@@ -185,21 +189,15 @@ impl Default for Config {
         Self {
             name: Name::default(),
             keep_alive: false,
+            state_directory: None,
             datapath: Datapath::default(),
+            defaults: Defaults::default(),
+            install: Install::default(),
+            issuer: None,
+            roles: Vec::new(),
             sources: default_sources(),
         }
     }
-}
-
-fn default_sources() -> Vec<Source> {
-    vec![
-        Source::Libvirt {
-            uri: "qemu:///system".to_owned(),
-        },
-        Source::Directory {
-            path: PathBuf::from(DEFAULT_RECORDS),
-        },
-    ]
 }
 
 impl Config {
@@ -269,6 +267,14 @@ impl Config {
         self.run_dir().join(TOKEN_KEY)
     }
 
+    /// The directory of what is kept over restarts of the host; readable by root alone.
+    pub fn state_dir(&self) -> PathBuf {
+        match &self.state_directory {
+            Some(directory) => directory.clone(),
+            None => Path::new("/var/lib").join(self.name.as_str()),
+        }
+    }
+
     /// The directory of pinned maps and links in the BPF file system.
     pub fn pins(&self) -> PathBuf {
         Path::new("/sys/fs/bpf").join(self.name.as_str())
@@ -323,6 +329,7 @@ mod tests {
         assert_eq!(config.run_dir(), Path::new("/run/lab"));
         assert_eq!(config.admin_socket(), Path::new("/run/lab/admin.sock"));
         assert_eq!(config.token_key(), Path::new("/run/lab/token.key"));
+        assert_eq!(config.state_dir(), Path::new("/var/lib/lab"));
         assert_eq!(config.pins(), Path::new("/sys/fs/bpf/lab"));
         assert_eq!(config.veth_host(), "lab0");
         assert_eq!(config.veth_inner(), "lab1");

@@ -6,6 +6,8 @@
 mod caller;
 mod decide;
 mod log;
+mod password;
+mod proof;
 mod reply;
 mod target;
 #[cfg(test)]
@@ -14,7 +16,7 @@ mod tests;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -32,18 +34,20 @@ use crate::identity::{Caller, Peer, Unknown};
 use crate::instance::Instance;
 use crate::inventory::Snapshot;
 use crate::render::Answers;
+use crate::signer::Signer;
 use crate::token::{BootTime, Tokens};
 
 use caller::Identified;
 
 pub use decide::{Ask, Asker, decide};
-pub use reply::Reply;
+pub use password::{Keeping, NotKept, Passwords};
+pub use reply::{Errand, Reply};
 pub use target::{Malformed, Target};
 
 /// Why an administrator sees a refusal; guests never get this header.
 pub const REASON: HeaderName = HeaderName::from_static("x-metad-reason");
 
-/// The largest request body that is read, and ignored; octets.
+/// The largest request body that is read; octets.
 const BODY_MAX: usize = 4096;
 /// How long a guest may take to send one.
 const BODY_TIME: Duration = Duration::from_secs(5);
@@ -53,6 +57,9 @@ const BODY_TIME: Duration = Duration::from_secs(5);
 pub struct App {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub tokens: Tokens,
+    /// Where guests leave passwords; `None`: nowhere.
+    pub passwords: Option<Arc<dyn Passwords>>,
+    pub signer: Signer,
     /// Whether a connection may ask more than once. Some clients read to the end of it and would hang.
     pub keep_alive: bool,
 }
@@ -68,17 +75,20 @@ pub trait Line: Send + Sync {
 
 /// Builds the service that answers guests.
 pub fn router(app: App) -> Router {
-    let dialects = Router::new()
-        .route("/latest/api/token", at(decide::token))
-        .route("/nocloud", at(decide::nocloud))
-        .route("/nocloud/{*name}", at(decide::nocloud))
+    let mut dialects = Router::new().route("/latest/api/token", at(decide::token));
+    for (prefix, _) in target::PREFIXES {
+        dialects = dialects
+            .route(&format!("/{prefix}"), at(decide::other))
+            .route(&format!("/{prefix}/{{*name}}"), at(decide::other));
+    }
+    let dialects = dialects
         .fallback_service(at(decide::ec2).with_state(app.clone()))
         .with_state(app.clone());
     // Outermost last. Paths must be in one spelling before they are routed, so the dialects are a service of their own.
     Router::new()
         .fallback_service(dialects)
         .layer(middleware::from_fn(normalise))
-        .layer(middleware::from_fn(swallow_body))
+        .layer(middleware::from_fn(take_body))
         .layer(middleware::from_fn(log::requests))
         .layer(middleware::from_fn_with_state(app, identify))
 }
@@ -86,6 +96,7 @@ pub fn router(app: App) -> Router {
 /// Answers as `instance` would be answered with a valid token, for the host's administrator. `address` is the source
 /// address that the guest would have. Refusals say why in [`REASON`].
 pub fn answer_as(
+    signer: &Signer,
     instance: &Instance,
     answers: &Answers,
     address: Option<Ipv4Addr>,
@@ -101,6 +112,9 @@ pub fn answer_as(
             instance,
             answers,
             address,
+            signer,
+            wall: SystemTime::now(),
+            ipv6: false,
             asker: Asker::Administrator,
         }),
         None => malformed(),
@@ -121,13 +135,13 @@ fn parsed(target: &str) -> Option<Target> {
     } else {
         format!("/{target}").parse().ok()?
     };
-    Target::new(uri.path()).ok()
+    Some(Target::new(uri.path()).ok()?.with_query(uri.query()))
 }
 
 /// A route: the guest, its request, the decision, and what that means for the connection.
 fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
     any(
-        async move |caller: Caller, State(app): State<App>, request: Request| {
+        async move |caller: Caller, State(app): State<App>, mut request: Request| {
             let Some(target) = request.extensions().get::<Target>() else {
                 return malformed();
             };
@@ -138,12 +152,19 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                 instance: &caller.seat.instance,
                 answers: &caller.seat.answers,
                 address: caller.address,
+                signer: &app.signer,
+                wall: SystemTime::now(),
+                ipv6: false,
                 asker: Asker::Guest {
                     tokens: &app.tokens,
                     now: BootTime::now(),
                 },
             });
-            limit_hops(reply, request.extensions().get::<Arc<dyn Line>>())
+            let mut extensions = std::mem::take(request.extensions_mut());
+            let reply = limit_hops(reply, extensions.get::<Arc<dyn Line>>());
+            let body = extensions.remove().unwrap_or(Carried(Bytes::new())).0;
+            let store = app.passwords.as_deref();
+            password::run(reply, store, caller.seat.instance.uuid, body).await
         },
     )
 }
@@ -181,9 +202,13 @@ async fn identify(State(app): State<App>, mut request: Request, next: Next) -> R
     response
 }
 
-/// Reads what a request carries and forgets it.
-async fn swallow_body(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+/// What a request carries, for the few that may carry something.
+#[derive(Debug, Clone)]
+struct Carried(Bytes);
+
+/// Reads what a request carries, as far as anybody may have a use for it.
+async fn take_body(request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
     let announced = parts
         .headers
         .get(CONTENT_LENGTH)
@@ -193,7 +218,10 @@ async fn swallow_body(request: Request, next: Next) -> Response {
     }
     let whole = Limited::new(body, BODY_MAX).collect();
     match tokio::time::timeout(BODY_TIME, whole).await {
-        Ok(Ok(_ignored)) => next.run(Request::from_parts(parts, Body::empty())).await,
+        Ok(Ok(body)) => {
+            parts.extensions.insert(Carried(body.to_bytes()));
+            next.run(Request::from_parts(parts, Body::empty())).await
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => too_large().into_response(),
         Ok(Err(_broken)) => {
             let reason = "the body cannot be read";
@@ -217,6 +245,7 @@ async fn normalise(mut request: Request, next: Next) -> Response {
     let Ok(target) = Target::new(request.uri().path()) else {
         return malformed().into_response();
     };
+    let target = target.with_query(request.uri().query());
     let Ok(uri) = target.escaped().parse() else {
         return malformed().into_response();
     };

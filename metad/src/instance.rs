@@ -1,11 +1,21 @@
 //! What metad knows of one virtual machine, whatever source said so. No libvirt types, no HTTP, no files.
 
+mod credentials;
+mod options;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
+
+pub use credentials::{Credentials, Secret};
+pub use options::{Dialect, Dialects, Endpoint, Given, HttpTokens, Options, Prefix, Switch};
+
+/// Where NoCloud's files are for every process in a guest.
+pub const NOCLOUD_URL: &str = "http://169.254.169.254/nocloud/";
 
 /// A virtual machine with every default filled in: what guests are told.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,26 +30,76 @@ pub struct Instance {
     pub instance_id: String,
     pub hostname: String,
     pub instance_type: String,
+    /// EC2's `ami-id`; `None` where its owner named no image.
+    pub image_id: Option<String>,
     pub placement: Placement,
+    pub public_hostname: Option<String>,
+    pub public_ipv4: Option<Ipv4Addr>,
     pub public_keys: Vec<PublicKey>,
+    /// The IAM role whose credentials the guest may read; the configuration says where they come from.
+    pub role: Option<String>,
+    /// That role's, as long as there are valid ones.
+    pub credentials: Option<Arc<Credentials>>,
     /// Byte for byte what the guest gets. `None`: its owner gave none, which is not the same as empty.
     pub user_data: Option<Bytes>,
     pub vendor_data: Option<Bytes>,
     /// NoCloud's `network-config`, verbatim.
     pub network_config: Option<Bytes>,
+    /// Files for OpenStack guests.
+    pub files: Vec<ContentFile>,
     pub tags: BTreeMap<String, String>,
     /// A free tree laid over the EC2 `meta-data` tree.
     pub meta_data: serde_json::Map<String, serde_json::Value>,
+    /// Variables for the templates of installers' answers.
+    pub install: serde_json::Map<String, serde_json::Value>,
+    /// What the administrator has set while it runs, laid over everything.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// The secret segment of NoCloud's prefix; `None` where the host has no secret to make it from.
+    pub seed: Option<String>,
+    pub site: Arc<Site>,
     pub options: Options,
     pub nics: Vec<Nic>,
     pub disks: Vec<Disk>,
+}
+
+impl Instance {
+    /// Where NoCloud's files are, for SMBIOS or the kernel's command line. `None` where they do not answer, or only below
+    /// a secret that the host does not have.
+    pub fn nocloud_url(&self) -> Option<String> {
+        if !self.options.dialects.has(Dialect::NoCloud) {
+            return None;
+        }
+        match self.options.nocloud {
+            Prefix::Open => Some(NOCLOUD_URL.to_owned()),
+            Prefix::Secret => Some(format!("{NOCLOUD_URL}{}/", self.seed.as_ref()?)),
+        }
+    }
 }
 
 /// Where a machine stands, in EC2's words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
     pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
     pub region: Option<String>,
+    pub group_name: Option<String>,
+    pub host_id: Option<String>,
+    pub partition_number: Option<String>,
+}
+
+impl Placement {
+    /// Lays `self` over `base`, field by field.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        Self {
+            availability_zone: self.availability_zone.or(base.availability_zone),
+            availability_zone_id: self.availability_zone_id.or(base.availability_zone_id),
+            region: self.region.or(base.region),
+            group_name: self.group_name.or(base.group_name),
+            host_id: self.host_id.or(base.host_id),
+            partition_number: self.partition_number.or(base.partition_number),
+        }
+    }
 }
 
 /// An SSH key and the name that guests see it under.
@@ -50,36 +110,34 @@ pub struct PublicKey {
     pub formats: BTreeMap<String, String>,
 }
 
-/// How the metadata service behaves towards one guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    pub http_tokens: HttpTokens,
-    /// IP hops that a token reply may travel, 1 to 64 (EC2's `http-put-response-hop-limit`).
-    pub hop_limit: u8,
-    pub endpoint: Endpoint,
+/// A file that an OpenStack guest is to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentFile {
+    /// Where the guest puts it, from `/` on.
+    pub path: String,
+    pub content: Bytes,
 }
 
-/// Whether a GET needs a session token (EC2's `http-tokens`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HttpTokens {
-    Optional,
-    Required,
+/// What all instances of a site share, in EC2's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// The account that owns everything; EC2's have twelve digits.
+    pub account_id: String,
+    /// `aws` unless the site has its own name for ARNs.
+    pub partition: String,
+    /// What SDKs put their endpoints' names together from.
+    pub domain: String,
+    /// OpenStack's project; `None` where nobody has named one.
+    pub project_id: Option<String>,
 }
 
-/// Whether the EC2 dialect answers at all (EC2's `http-endpoint`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    Enabled,
-    Disabled,
-}
-
-impl Default for Options {
-    /// Tokens optional, since cloud-init outside AWS and cloudbase-init never send one; one hop, as on EC2.
+impl Default for Site {
     fn default() -> Self {
         Self {
-            http_tokens: HttpTokens::Optional,
-            hop_limit: 1,
-            endpoint: Endpoint::Enabled,
+            account_id: "000000000000".to_owned(),
+            partition: "aws".to_owned(),
+            domain: "amazonaws.com".to_owned(),
+            project_id: None,
         }
     }
 }
@@ -100,6 +158,31 @@ pub struct Nic {
     pub subnet: Option<Cidr>,
     /// Octets, where the network or the interface states it.
     pub mtu: Option<u32>,
+    /// `Some`: no DHCP server hands out `addresses`, the guest must take them itself.
+    pub fixed: Option<Fixed>,
+    pub offer: Offer,
+}
+
+/// What a network offers its guests, as far as it is known. A libvirt network that has addresses of its own says it; of
+/// any other network nobody knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Whether DHCP gives IPv4 addresses.
+    pub dhcp4: Option<bool>,
+    /// Whether DHCP gives IPv6 addresses.
+    pub dhcp6: Option<bool>,
+    /// Whether an IPv6 prefix is announced, for guests to choose their addresses from.
+    pub announced: bool,
+    pub gateways: Vec<IpAddr>,
+    pub nameservers: Vec<IpAddr>,
+}
+
+/// What a guest must know besides its addresses where no DHCP server tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fixed {
+    /// One for each address family at most.
+    pub gateways: Vec<IpAddr>,
+    pub nameservers: Vec<IpAddr>,
 }
 
 /// An address with a prefix length.
@@ -146,6 +229,9 @@ pub struct Disk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskKind {
     Disk,
+    /// Scratch space that may be lost, by EC2's number.
+    Ephemeral(u8),
+    Swap,
     Cdrom,
     Floppy,
 }
@@ -193,6 +279,28 @@ impl std::str::FromStr for Mac {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::sample;
+
+    #[test]
+    fn nocloud_url_is_where_the_files_answer() {
+        let all = Options::default().dialects;
+        let none = Dialects::default();
+        let plain = Some("http://169.254.169.254/nocloud/");
+        let secret = Some("http://169.254.169.254/nocloud/s3ed/");
+        for (case, dialects, prefix, seed, expected) in [
+            ("open", all, Prefix::Open, None, plain),
+            ("open, seed or not", all, Prefix::Open, Some("s3ed"), plain),
+            ("secret", all, Prefix::Secret, Some("s3ed"), secret),
+            ("secret that nobody has", all, Prefix::Secret, None, None),
+            ("off", none, Prefix::Open, Some("s3ed"), None),
+        ] {
+            let mut instance = sample::instance();
+            instance.options.dialects = dialects;
+            instance.options.nocloud = prefix;
+            instance.seed = seed.map(str::to_owned);
+            assert_eq!(instance.nocloud_url().as_deref(), expected, "{case}");
+        }
+    }
 
     #[test]
     fn mac_reads_what_libvirt_and_people_write() {

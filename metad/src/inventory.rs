@@ -5,6 +5,7 @@
 
 mod bindings;
 mod merge;
+mod roles;
 mod slots;
 mod views;
 
@@ -15,10 +16,14 @@ use std::time::Duration;
 use metad_common::abi::NicKey;
 
 use self::bindings::{Binding, Bindings, Claim, NicName, Refused};
+use self::roles::Roles;
 use self::views::Views;
 use crate::config::Identity;
-use crate::instance::{Instance, Mac, Nic};
+use crate::credentials::News;
+use crate::install::Templates;
+use crate::instance::{Dialect, Instance, Mac, Nic};
 use crate::interfaces::Interfaces;
+use crate::record::Defaults;
 use crate::render::{self, Answers};
 use crate::source::{Change, SourceIndex};
 
@@ -94,6 +99,9 @@ pub struct Resolution {
 #[derive(Debug)]
 pub struct Inventory {
     identity: Identity,
+    defaults: Defaults,
+    templates: Arc<Templates>,
+    roles: Roles,
     views: Views,
     machines: BTreeMap<String, Machine>,
     bindings: Bindings,
@@ -107,16 +115,42 @@ struct Machine {
     running: bool,
     instance: Arc<Instance>,
     answers: Vec<Arc<Answers>>,
+    /// What could not be rendered.
+    problems: BTreeSet<String>,
 }
 
 impl Inventory {
     /// Starts empty; `sources` are their names as in the configuration.
-    pub fn new(identity: Identity, sources: Vec<String>) -> Self {
+    pub fn new(identity: Identity, defaults: Defaults, sources: Vec<String>) -> Self {
         Self {
             identity,
+            defaults,
+            templates: Arc::default(),
+            roles: Roles::default(),
             views: Views::new(sources),
             machines: BTreeMap::new(),
             bindings: Bindings::default(),
+        }
+    }
+
+    /// Knows the IAM roles of these names from now on.
+    #[must_use]
+    pub fn with_roles(mut self, names: impl Iterator<Item = String>) -> Self {
+        self.roles = names.collect();
+        self
+    }
+
+    /// Takes in what is new of a role's credentials.
+    pub fn hear(&mut self, news: News) {
+        let role = news.role.clone();
+        if !self.roles.hear(news) {
+            return;
+        }
+        let machines = self.machines.iter();
+        let whose = machines.filter(|(_, machine)| machine.instance.role.as_ref() == Some(&role));
+        let names: Vec<String> = whose.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.refresh(&name);
         }
     }
 
@@ -124,6 +158,16 @@ impl Inventory {
     pub fn apply(&mut self, change: Change) {
         for name in self.views.apply(change) {
             self.refresh(&name);
+        }
+    }
+
+    /// Renders anew whatever comes from templates.
+    pub fn use_templates(&mut self, templates: Arc<Templates>) {
+        self.templates = templates;
+        for machine in self.machines.values_mut() {
+            if machine.instance.options.dialects.has(Dialect::Install) {
+                (machine.answers, machine.problems) = answers(&machine.instance, &self.templates);
+            }
         }
     }
 
@@ -136,9 +180,21 @@ impl Inventory {
             problems: self.views.problems(|name| self.machines.contains_key(name)),
             ..Snapshot::default()
         };
+        let machines = self.machines.iter();
+        let instances = machines.map(|(name, machine)| (name.as_str(), &*machine.instance));
+        snapshot.problems.extend(self.roles.problems(instances));
         snapshot.problems.extend(complaints(&refused, &claims));
+        let of_templates = self.templates.problems().iter();
+        let install = "installers' answers";
+        snapshot
+            .problems
+            .extend(of_templates.map(|problem| (install.to_owned(), problem.clone())));
         let mut nics = BTreeMap::new();
         for (name, machine) in &self.machines {
+            let rendering = machine.problems.iter().cloned();
+            snapshot
+                .problems
+                .extend(rendering.map(|problem| (name.clone(), problem)));
             let seats: Vec<_> = machine.seats(name, &self.bindings).collect();
             for seat in seats.iter().flatten() {
                 nics.insert(NicKey::new(seat.ifindex, seat.mac.0), seat.slot);
@@ -168,7 +224,8 @@ impl Inventory {
             self.machines.remove(name);
             return;
         };
-        let instance = merge::instance(subject, &additions);
+        let mut instance = merge::instance(&self.defaults, subject, &additions);
+        instance.credentials = self.roles.credentials(instance.role.as_deref());
         let (running, reading) = (subject.running, subject.reading);
         match self.machines.get_mut(name) {
             Some(machine) if *machine.instance == instance => {
@@ -177,9 +234,7 @@ impl Inventory {
                 machine.reading = reading;
             }
             _ => {
-                let answers = (0..instance.nics.len())
-                    .map(|nic| Arc::new(render::answers(&instance, nic)))
-                    .collect();
+                let (answers, problems) = answers(&instance, &self.templates);
                 let instance = Arc::new(instance);
                 let machine = Machine {
                     source,
@@ -187,6 +242,7 @@ impl Inventory {
                     running,
                     instance,
                     answers,
+                    problems,
                 };
                 self.machines.insert(name.to_owned(), machine);
             }
@@ -254,6 +310,22 @@ impl Machine {
                 }))
             })
     }
+}
+
+/// What every NIC of an instance is told, and what it should be and cannot.
+fn answers(instance: &Instance, templates: &Templates) -> (Vec<Arc<Answers>>, BTreeSet<String>) {
+    let mut problems = BTreeSet::new();
+    let of_nic = |nic| {
+        let mut answers = render::answers(instance, nic);
+        if instance.options.dialects.has(Dialect::Install) {
+            let rendered = templates.render(instance, nic);
+            answers.install(&rendered.files);
+            problems.extend(rendered.problems);
+        }
+        Arc::new(answers)
+    };
+    let answers = (0..instance.nics.len()).map(of_nic).collect();
+    (answers, problems)
 }
 
 /// The interface whose index stands beside the MAC address in the kernel's table.

@@ -18,7 +18,7 @@ use crate::libvirt::xml::{Element, XmlError};
 
 pub use domain::domain;
 pub use network::{Network, network};
-pub use seed::{SEED_URL, seed_url};
+pub use seed::SEED_URL;
 
 /// What cloud-init is to take a guest's SMBIOS tables for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -54,7 +54,7 @@ impl Datasource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
     pub datasource: Datasource,
-    /// Where NoCloud's files are, instead of [`seed_url`].
+    /// Where NoCloud's files are, instead of [`SEED_URL`].
     pub seed_url: Option<String>,
     /// Whether the domain may get another UUID, where it needs one.
     pub new_uuid: bool,

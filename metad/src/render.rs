@@ -3,73 +3,168 @@
 //! In: an instance and the NIC that will ask. Out: every answer, ready to send. Nothing listed may be missing, and
 //! nothing here knows HTTP, tokens or the clock, but for the time at which the answers were made.
 
+mod claims;
+mod digitalocean;
 mod document;
 mod ec2;
+pub(crate) mod gce;
+mod hetzner;
+mod iam;
+mod install;
+mod interfaces;
 mod names;
 mod network;
+mod network_config;
 mod nocloud;
+pub(crate) mod openstack;
 mod overlay;
 #[cfg(test)]
 pub(crate) mod sample;
+mod text;
 mod tree;
 mod version;
+mod vultr;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::instance::Instance;
+use crate::instance::{Dialect, Instance};
+use crate::signer::{Form, Proofs};
 
-pub use tree::{Answer, Content, Tree};
-pub use version::Version;
+pub use claims::claims;
+pub use tree::{Answer, Content, ETag, Tree};
+pub use version::{Version, Versions};
+
+/// Where the identity document is, below an EC2 version.
+pub const DOCUMENT: &str = "dynamic/instance-identity/document";
 
 /// Every answer for one NIC of one instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answers {
-    /// Below `/<version>/`: `""` is that directory itself, `meta-data/instance-id` a leaf.
-    pub ec2: Tree,
-    /// Below `/nocloud/`.
-    pub nocloud: Tree,
+    /// One for each dialect that answers this instance, by paths below the dialect's own prefix. EC2's stand below
+    /// `/<version>/`: `""` is that directory itself, `meta-data/instance-id` a leaf.
+    trees: BTreeMap<Dialect, Tree>,
     /// When these answers came to be, for `Last-Modified`.
     pub made: SystemTime,
+    /// What was signed for this NIC.
+    pub proofs: Arc<Proofs>,
 }
 
 impl Default for Answers {
     /// Answers nothing.
     fn default() -> Self {
         Self {
-            ec2: Tree::default(),
-            nocloud: Tree::default(),
+            trees: BTreeMap::new(),
             made: SystemTime::UNIX_EPOCH,
+            proofs: Arc::default(),
         }
     }
 }
 
+impl Answers {
+    /// Adds the files that an installer asks for, by path.
+    pub fn install(&mut self, files: &BTreeMap<String, Bytes>) {
+        let tree = Tree::from(install::directory(files));
+        self.trees.insert(Dialect::Install, tree);
+    }
+
+    /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
+    pub fn get(&self, dialect: Dialect, version: Version, path: &str) -> Option<Answer<'_>> {
+        self.trees.get(&dialect)?.get(version, path)
+    }
+
+    /// Returns everything below `path`, each with what is left of its path; `None` for a directory.
+    pub fn below(
+        &self,
+        dialect: Dialect,
+        version: Version,
+        path: &str,
+    ) -> impl Iterator<Item = (&str, Option<Answer<'_>>)> {
+        let tree = self.trees.get(&dialect).into_iter();
+        tree.flat_map(move |tree| tree.below(version, path))
+    }
+}
+
 /// A body that is known beforehand, or that depends on the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Body {
     Bytes(Bytes),
     /// The IPv4 address that the request came from.
     CallerIpv4,
-    /// The same with known text on both sides.
+    /// The same with known text on both sides, and the whole text for callers that have none.
     AroundCallerIpv4 {
         before: Bytes,
         after: Bytes,
+        without: Bytes,
     },
+    /// Known text on both sides of random text that is new for each request.
+    AroundSeed {
+        before: Bytes,
+        after: Bytes,
+    },
+    /// A listing that holds names which callers without an IPv4 address must not see; `None`: they see nothing at all.
+    Listing {
+        all: Bytes,
+        without: Option<Bytes>,
+    },
+    /// What proves the identity document, made when it is asked for.
+    Proof(Form),
 }
 
 impl Body {
-    /// Returns the octets to send; `None` where they need the caller's address and it is not known.
+    /// Returns the octets to send; `None` where they need the caller's address and it is not known, or a signature, or
+    /// random text and the system gives none.
     pub fn bytes(&self, caller: Option<Ipv4Addr>) -> Option<Bytes> {
         match self {
-            Self::Bytes(bytes) => Some(bytes.clone()),
+            Self::Bytes(bytes) | Self::Listing { all: bytes, .. } => Some(bytes.clone()),
             Self::CallerIpv4 => caller.map(|address| address.to_string().into()),
-            Self::AroundCallerIpv4 { before, after } => caller.map(|address| {
+            Self::AroundCallerIpv4 { before, after, .. } => caller.map(|address| {
                 [before.as_ref(), address.to_string().as_bytes(), after]
                     .concat()
                     .into()
             }),
+            Self::AroundSeed { before, after } => seeded(before, after),
+            Self::Proof(_) => None,
+        }
+    }
+
+    /// Returns the octets to send to a caller that has no IPv4 address; `None` where there is nothing for it.
+    pub fn without_ipv4(&self) -> Option<Bytes> {
+        match self {
+            Self::Bytes(bytes) | Self::AroundCallerIpv4 { without: bytes, .. } => {
+                Some(bytes.clone())
+            }
+            Self::Listing { without, .. } => without.clone(),
+            Self::AroundSeed { before, after } => seeded(before, after),
+            Self::CallerIpv4 | Self::Proof(_) => None,
+        }
+    }
+}
+
+fn seeded(before: &Bytes, after: &Bytes) -> Option<Bytes> {
+    let seed = openstack::seed()?;
+    Some([before.as_ref(), seed.as_bytes(), after].concat().into())
+}
+
+impl fmt::Debug for Body {
+    /// Says how long it is: what it holds may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::CallerIpv4 => f.write_str("CallerIpv4"),
+            Self::AroundCallerIpv4 { without, .. } => {
+                write!(f, "AroundCallerIpv4({})", without.len())
+            }
+            Self::AroundSeed { before, after } => {
+                write!(f, "AroundSeed({})", before.len() + after.len())
+            }
+            Self::Listing { all, .. } => write!(f, "Listing({})", all.len()),
+            Self::Proof(form) => write!(f, "Proof({form:?})"),
         }
     }
 }
@@ -81,11 +176,29 @@ pub fn answers(instance: &Instance, nic: usize) -> Answers {
 
 /// Renders as [`answers`] does, with the time given.
 pub fn answers_made(instance: &Instance, nic: usize, made: SystemTime) -> Answers {
+    // The other dialects say the same as EC2's, in their own words.
     let ec2 = ec2::directory(instance, nic);
+    let mut trees = BTreeMap::new();
+    for dialect in instance.options.dialects.iter() {
+        let directory = match dialect {
+            Dialect::Ec2 => continue,
+            Dialect::NoCloud => nocloud::directory(instance, &ec2),
+            Dialect::OpenStack => openstack::directory(instance, &ec2),
+            Dialect::Gce => gce::directory(instance, nic, &ec2),
+            Dialect::DigitalOcean => digitalocean::directory(instance, &ec2),
+            Dialect::Hetzner => hetzner::directory(instance, nic, &ec2),
+            Dialect::Vultr => vultr::directory(instance, &ec2),
+            Dialect::Install => continue,
+        };
+        trees.insert(dialect, Tree::from(directory));
+    }
+    if instance.options.dialects.has(Dialect::Ec2) {
+        trees.insert(Dialect::Ec2, Tree::from(ec2));
+    }
     Answers {
-        nocloud: Tree::from(nocloud::directory(instance, &ec2)),
-        ec2: Tree::from(ec2),
+        trees,
         made,
+        proofs: Arc::default(),
     }
 }
 

@@ -49,23 +49,34 @@ pub struct Ends {
 
 /// A TCP segment without options.
 pub fn tcp(ends: &Ends, flags: u8, sequence: u32, acknowledged: u32, payload: &[u8]) -> Vec<u8> {
-    let mut segment = Vec::new();
-    segment.extend(ends.from_port.to_be_bytes());
-    segment.extend(ends.to_port.to_be_bytes());
-    segment.extend(sequence.to_be_bytes());
-    segment.extend(acknowledged.to_be_bytes());
-    segment.extend([0x50, flags]);
-    segment.extend(64_240_u16.to_be_bytes());
-    segment.extend([0; 4]);
-    segment.extend(payload);
-    let sum = checksum(&[&pseudo_header(ends, TCP, segment.len()), &segment]);
-    put(&mut segment, 16, sum);
-    ip(ends, TCP, &segment)
+    segment(ends, (0x50, flags), (sequence, acknowledged), payload)
 }
 
 /// The first segment of a connection.
 pub fn syn(ends: &Ends) -> Vec<u8> {
     tcp(ends, SYN, 1, 0, b"")
+}
+
+/// The first segment of a connection, with TCP options: whole words, 40 octets at most.
+pub fn syn_with(ends: &Ends, options: &[u8]) -> Vec<u8> {
+    let words = u8::try_from(5 + options.len() / 4).unwrap_or(u8::MAX);
+    segment(ends, (words << 4, SYN), (1, 0), options)
+}
+
+/// Length of the header and flags; numbers sent and acknowledged; whatever follows the plain header.
+fn segment(ends: &Ends, kind: (u8, u8), numbers: (u32, u32), rest: &[u8]) -> Vec<u8> {
+    let mut segment = Vec::new();
+    segment.extend(ends.from_port.to_be_bytes());
+    segment.extend(ends.to_port.to_be_bytes());
+    segment.extend(numbers.0.to_be_bytes());
+    segment.extend(numbers.1.to_be_bytes());
+    segment.extend([kind.0, kind.1]);
+    segment.extend(64_240_u16.to_be_bytes());
+    segment.extend([0; 4]);
+    segment.extend(rest);
+    let sum = checksum(&[&pseudo_header(ends, TCP, segment.len()), &segment]);
+    put(&mut segment, 16, sum);
+    ip(ends, TCP, &segment)
 }
 
 /// A UDP datagram.

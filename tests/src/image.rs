@@ -12,6 +12,7 @@ mod command;
 mod cpio;
 mod debian;
 mod file;
+pub mod ignition;
 mod kernel;
 mod small;
 

@@ -5,7 +5,9 @@ use std::io::Write;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::block_on;
 use super::diff::{self, Shown, Ways};
+use crate::admin::Client;
 use crate::exit;
 use crate::prepare::host::{Found, Host};
 use crate::prepare::{self, Datasource, Prepared, Wish};
@@ -50,7 +52,7 @@ pub(super) struct Prepare {
     /// Let SMBIOS values that say something else go
     #[arg(long)]
     replace: bool,
-    /// NoCloud's URL [default: http://169.254.169.254/nocloud/]
+    /// NoCloud's URL [default: what a running metad says, else http://169.254.169.254/nocloud/]
     #[arg(long, value_name = "URL")]
     seed_url: Option<String>,
     #[command(flatten)]
@@ -65,7 +67,7 @@ impl Prepare {
                 Some("-") | None => "the domain".to_owned(),
                 Some(file) => file.to_owned(),
             };
-            let prepared = self.prepared(&document, &what)?;
+            let prepared = self.prepared(&document, &what, &self.wish())?;
             let shown = Shown {
                 what: &what,
                 before: &document,
@@ -97,7 +99,10 @@ impl Prepare {
         };
         let found = host.domain(name)?;
         let what = format!("domain `{}`", found.name);
-        let prepared = self.prepared(&found.document, &what)?;
+        let mut wish = self.wish();
+        let unsure = self.ask_daemon(&found, &mut wish);
+        let mut prepared = self.prepared(&found.document, &what, &wish)?;
+        prepared.warnings.extend(unsure);
         let shown = Shown {
             what: &what,
             before: &found.document,
@@ -117,7 +122,7 @@ impl Prepare {
             )?;
         } else if self.ways.apply {
             host.define_domain(&found, &prepared, |document| {
-                prepare::domain(document, &self.wish())
+                prepare::domain(document, &wish)
             })?;
             shown.diff(&format!("Done: {what} is defined so at {uri}."), out)?;
         } else {
@@ -139,8 +144,37 @@ impl Prepare {
         }
     }
 
-    fn prepared(&self, document: &str, what: &str) -> anyhow::Result<Prepared> {
-        prepare::domain(document, &self.wish())
+    /// The daemon alone knows whether an instance's files are below a secret; says so where it could not be asked.
+    fn ask_daemon(&self, found: &Found, wish: &mut Wish) -> Option<String> {
+        if self.datasource != Datasource::Nocloud || self.seed_url.is_some() {
+            return None;
+        }
+        let status = self
+            .ways
+            .place
+            .names()
+            .and_then(|config| Ok(block_on(Client::new(&config.admin_socket()).status())??));
+        let Ok(status) = status else {
+            return Some("metad does not run, or this user may not ask it: if this instance's files are below a secret prefix, `metad status --json` says where, for `--seed-url`".to_owned());
+        };
+        let mut known = status.instances.into_iter();
+        match known
+            .find(|instance| instance.name == found.name)?
+            .nocloud_url
+        {
+            Some(url) => {
+                wish.seed_url = Some(url);
+                None
+            }
+            None => Some(
+                "metad gives this instance no NoCloud files: its options leave the dialect out"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    fn prepared(&self, document: &str, what: &str, wish: &Wish) -> anyhow::Result<Prepared> {
+        prepare::domain(document, wish)
             .with_context(|| format!("cannot prepare {what} for {}", self.datasource.word()))
     }
 

@@ -26,8 +26,8 @@ pub(super) fn assert_snapshot(name: &str, text: &str) {
     );
 }
 
-const COMMANDS: [&str; 7] = [
-    "serve", "check", "status", "query", "down", "domain", "network",
+const COMMANDS: [&str; 8] = [
+    "serve", "check", "status", "query", "identity", "down", "domain", "network",
 ];
 
 #[test]
@@ -97,6 +97,9 @@ fn wrong_words_are_refused() {
         "metad domain prepare web1 --datasource ec2 --print --apply",
         "metad network prepare",
         "metad network prepare default --xml -",
+        "metad identity",
+        "metad identity key",
+        "metad identity jwks --der",
     ] {
         let error = Cli::try_parse_from(words.split(' ')).unwrap_err();
         assert_eq!(error.exit_code(), i32::from(exit::USAGE), "{words}");
@@ -111,6 +114,9 @@ fn right_words_are_taken() {
         "metad check --json --config /x",
         "metad status --json --name lab",
         "metad query --as web1 / --method head --nic 52:54:00:00:00:01 -H A:b -H C:d -i",
+        "metad identity cert --der --name lab",
+        "metad identity jwks --config /x",
+        "metad identity openid-configuration --jwks-uri https://x",
         "metad down --name lab",
         "metad domain prepare web1 --datasource ec2 --apply --new-uuid --connect test:///default",
         "metad domain prepare --datasource nocloud --seed-url http://h/ --xml - --print --replace",

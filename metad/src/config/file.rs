@@ -1,13 +1,16 @@
 //! From the text of a configuration to a [`Config`]. The text is whatever somebody saved: every fault names its line.
 
-use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources};
-use crate::nearest::nearest;
+use super::section::{Mistake, Section};
+use super::{
+    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, iam, install,
+    issuer, site,
+};
+use crate::record::Defaults;
 
 /// What is wrong in a configuration, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +43,18 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         what: "the configuration",
         table: root,
     };
-    table.only(&["name", "keep-alive", "datapath", "source"])?;
+    table.only(&[
+        "name",
+        "keep-alive",
+        "state-directory",
+        "datapath",
+        "site",
+        "defaults",
+        "install",
+        "identity",
+        "iam",
+        "source",
+    ])?;
     let name = match table.text("name")? {
         Some((name, at)) => Name::new(name).map_err(|bad| Mistake::at(&at, bad.to_string()))?,
         None => Name::default(),
@@ -48,9 +62,34 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
     let config = Config {
         name,
         keep_alive: table.flag("keep-alive")?.unwrap_or(false),
+        state_directory: table
+            .text("state-directory")?
+            .map(|(path, _)| base.join(path)),
+        defaults: Defaults {
+            options: match table.get("defaults") {
+                Some(value) => site::defaults(&Section::of("[defaults]", value)?)?,
+                None => Default::default(),
+            },
+            ..match table.get("site") {
+                Some(value) => site::site(&Section::of("[site]", value)?)?,
+                None => Defaults::default(),
+            }
+        },
+        install: match table.get("install") {
+            Some(value) => install::install(&Section::of("[install]", value)?, base)?,
+            None => Default::default(),
+        },
         datapath: match table.get("datapath") {
             Some(value) => datapath(&Section::of("[datapath]", value)?)?,
             None => Datapath::default(),
+        },
+        issuer: match table.get("identity") {
+            Some(value) => issuer::issuer(value)?,
+            None => None,
+        },
+        roles: match table.get("iam") {
+            Some(value) => iam::roles(value, base)?,
+            None => Vec::new(),
         },
         sources: match table.get("source") {
             Some(value) => sources(value, base)?,
@@ -62,7 +101,7 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
 }
 
 /// The keys of [datapath]; most often written above it.
-const DATAPATH: [&str; 4] = ["interfaces", "identity", "attach", "log-drops"];
+pub(super) const DATAPATH: [&str; 4] = ["interfaces", "identity", "attach", "log-drops"];
 
 fn datapath(table: &Section<'_, '_>) -> Result<Datapath, Mistake> {
     table.only(&DATAPATH)?;
@@ -187,150 +226,6 @@ fn refuse_own_veth(config: &Config, root: &Section<'_, '_>) -> Result<(), Mistak
         format!("interface pattern `{pattern}` takes in metad's own link ({host}, {inner})");
     Err(Mistake::at(&place.map_or(0..0, Spanned::span), problem)
         .help("narrow the pattern, or give this metad another `name`"))
-}
-
-/// A fault before its place has been counted out.
-struct Mistake {
-    /// Octets from the beginning of the text.
-    at: usize,
-    problem: String,
-    help: Option<String>,
-}
-
-impl Mistake {
-    fn at(span: &Range<usize>, problem: impl Into<String>) -> Self {
-        Self {
-            at: span.start,
-            problem: problem.into(),
-            help: None,
-        }
-    }
-
-    fn kind(what: &str, wanted: &str, value: &Spanned<DeValue<'_>>) -> Self {
-        Self::at(
-            &value.span(),
-            format!("{what} must be {wanted}, not {}", type_of(value.get_ref())),
-        )
-    }
-
-    fn help(self, help: impl Into<String>) -> Self {
-        Self {
-            help: Some(help.into()),
-            ..self
-        }
-    }
-
-    fn in_text(self, text: &str) -> Fault {
-        let before = text.get(..self.at).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Fault {
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or("").chars().count() + 1,
-            problem: self.problem,
-            help: self.help,
-        }
-    }
-}
-
-fn type_of(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) | DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-/// A table and what it is called in messages.
-struct Section<'t, 'text> {
-    what: &'static str,
-    table: &'t DeTable<'text>,
-}
-
-impl<'t, 'text> Section<'t, 'text> {
-    fn of(what: &'static str, value: &'t Spanned<DeValue<'text>>) -> Result<Self, Mistake> {
-        match value.get_ref().as_table() {
-            Some(table) => Ok(Self { what, table }),
-            None => Err(Mistake::kind(what, "a table", value)),
-        }
-    }
-
-    /// Refuses every key but `known`; the first in the file is the one reported.
-    fn only(&self, known: &[&str]) -> Result<(), Mistake> {
-        let strangers = self
-            .table
-            .keys()
-            .filter(|key| !known.contains(&key.get_ref().as_ref()));
-        let Some(key) = strangers.min_by_key(|key| key.span().start) else {
-            return Ok(());
-        };
-        let word = key.get_ref().as_ref();
-        let mistake = Mistake::at(
-            &key.span(),
-            format!("unknown key `{word}` in {}", self.what),
-        );
-        if DATAPATH.contains(&word) {
-            return Err(mistake.help(format!("`{word}` belongs under [datapath]")));
-        }
-        Err(match nearest(word, known.iter().copied()) {
-            Some(near) => mistake.help(format!("did you mean `{near}`?")),
-            None => mistake.help(format!(
-                "known keys here are {}",
-                listed(known.iter().copied())
-            )),
-        })
-    }
-
-    fn get(&self, key: &str) -> Option<&'t Spanned<DeValue<'text>>> {
-        self.table.get(key)
-    }
-
-    fn flag(&self, key: &str) -> Result<Option<bool>, Mistake> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        match value.get_ref().as_bool() {
-            Some(flag) => Ok(Some(flag)),
-            None => Err(Mistake::kind(&format!("`{key}`"), "true or false", value)),
-        }
-    }
-
-    /// A text and its place; an empty one is refused, since no key here has a use for it.
-    fn text(&self, key: &str) -> Result<Option<(&'t str, Range<usize>)>, Mistake> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        match value.get_ref().as_str() {
-            Some("") => Err(Mistake::at(&value.span(), format!("`{key}` is empty"))),
-            Some(text) => Ok(Some((text, value.span()))),
-            None => Err(Mistake::kind(&format!("`{key}`"), "a text", value)),
-        }
-    }
-
-    fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Result<Option<T>, Mistake> {
-        let Some((text, at)) = self.text(key)? else {
-            return Ok(None);
-        };
-        match choices.iter().find(|(word, _)| *word == text) {
-            Some((_, choice)) => Ok(Some(*choice)),
-            None => {
-                let mistake = Mistake::at(&at, format!("`{text}` is no {key}"));
-                Err(mistake.help(format!(
-                    "{key} is one of {}",
-                    listed(choices.iter().map(|(word, _)| *word))
-                )))
-            }
-        }
-    }
-}
-
-fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    words
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 #[cfg(test)]

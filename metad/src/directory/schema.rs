@@ -1,6 +1,7 @@
 //! The keys of a record file and what each may hold.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::de::MapAccess;
@@ -8,8 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read, read_as};
-use crate::instance::{Cidr, Mac, Nic, PublicKey};
-use crate::record::Record;
+use crate::instance::{Cidr, ContentFile, Fixed, Given, Mac, Nic, Offer, Placement, PublicKey};
 use crate::record::field;
 use crate::record::payload::{Encoding, decode};
 
@@ -35,6 +35,11 @@ impl Fields for TopFields {
         "instance-id",
         "hostname",
         "instance-type",
+        "image-id",
+        "public-hostname",
+        "public-ipv4",
+        "iam-role",
+        "files",
         "placement",
         "public-keys",
         "user-data",
@@ -44,6 +49,7 @@ impl Fields for TopFields {
         "network-config",
         "tags",
         "meta-data",
+        "install",
         "options",
         "nics",
         "uuid",
@@ -64,10 +70,14 @@ impl Fields for TopFields {
                 if let Some(Closed(placement)) =
                     map.next_value::<Option<Closed<PlacementFields>>>()?
                 {
-                    record.availability_zone = placement.availability_zone;
-                    record.region = placement.region;
+                    record.placement = placement.0;
                 }
             }
+            "image-id" => record.image_id = read(map, key, field::word)?,
+            "public-hostname" => record.public_hostname = read(map, key, field::hostname)?,
+            "public-ipv4" => record.public_ipv4 = read(map, key, field::ipv4)?,
+            "iam-role" => record.role = read(map, key, field::word)?,
+            "files" => record.files = read_as(map, files)?,
             "public-keys" => record.public_keys = read_as(map, public_keys)?,
             "user-data" => record.user_data = read(map, key, plain)?,
             "user-data-base64" => {
@@ -77,12 +87,11 @@ impl Fields for TopFields {
             "vendor-data" => record.vendor_data = read(map, key, plain)?,
             "network-config" => record.network_config = read(map, key, plain)?,
             "tags" => record.tags = read_as(map, tags)?,
-            "meta-data" => record.meta_data = read_as(map, meta_data)?,
+            "meta-data" => record.meta_data = read_as(map, |tree| free_tree(key, tree))?,
+            "install" => record.install = read_as(map, |tree| free_tree(key, tree))?,
             "options" => {
                 if let Some(Closed(options)) = map.next_value::<Option<Closed<OptionFields>>>()? {
-                    record.http_tokens = options.0.http_tokens;
-                    record.hop_limit = options.0.hop_limit;
-                    record.endpoint = options.0.endpoint;
+                    record.options = options.0;
                 }
             }
             "uuid" => self.file.uuid = read(map, key, uuid)?,
@@ -105,47 +114,43 @@ impl Fields for TopFields {
 }
 
 #[derive(Default)]
-struct PlacementFields {
-    availability_zone: Option<String>,
-    region: Option<String>,
-}
+struct PlacementFields(Placement);
 
 impl Fields for PlacementFields {
-    const KNOWN: &'static [&'static str] = &["availability-zone", "region"];
+    const KNOWN: &'static [&'static str] = &field::PLACEMENT;
 
     fn set<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
         map: &mut A,
     ) -> Result<(), A::Error> {
-        match key {
-            "region" => self.region = read(map, key, field::line)?,
-            _ => self.availability_zone = read(map, key, field::line)?,
+        if let Some(value) = read(map, key, field::word)? {
+            field::place(&mut self.0, key, value);
         }
         Ok(())
     }
 }
 
 #[derive(Default)]
-struct OptionFields(Record);
+struct OptionFields(Given);
 
 impl Fields for OptionFields {
-    const KNOWN: &'static [&'static str] = &["http-tokens", "hop-limit", "endpoint"];
+    const KNOWN: &'static [&'static str] = &field::OPTIONS;
 
     fn set<'de, A: MapAccess<'de>>(
         &mut self,
         key: &'static str,
         map: &mut A,
     ) -> Result<(), A::Error> {
+        let given = &mut self.0;
+        let mut take = |text: &str| {
+            field::option(given, key, text).map_err(|error| format!("`{key}` {error}"))
+        };
         match key {
-            "http-tokens" => self.0.http_tokens = read(map, key, field::http_tokens)?,
-            "endpoint" => self.0.endpoint = read(map, key, field::endpoint)?,
-            _ => {
-                self.0.hop_limit = read_as(map, |hops: i64| {
-                    field::hop_limit(&hops.to_string()).map_err(|error| format!("`{key}` {error}"))
-                })?;
-            }
-        }
+            "hop-limit" => read_as(map, |hops: i64| take(&hops.to_string()))?,
+            "dialects" => read_as(map, |words: Vec<String>| take(&words.join(" ")))?,
+            _ => read_as(map, |text: String| take(&text))?,
+        };
         Ok(())
     }
 }
@@ -158,6 +163,8 @@ pub(super) struct NicFields {
     bridge: Option<String>,
     addresses: Vec<Cidr>,
     mtu: Option<u32>,
+    dhcp: Option<bool>,
+    fixed: Fixed,
 }
 
 impl NicFields {
@@ -166,6 +173,7 @@ impl NicFields {
         let interface = self
             .interface
             .ok_or_else(|| format!("the entry of `nics` for {mac} lacks `interface`"))?;
+        let fixed = fixed(self.dhcp, self.fixed, &self.addresses)?;
         let host = |cidr: &Cidr| cidr.prefix == if cidr.address.is_ipv4() { 32 } else { 128 };
         let subnet = self
             .addresses
@@ -180,12 +188,23 @@ impl NicFields {
             addresses: self.addresses,
             subnet,
             mtu: self.mtu,
+            fixed,
+            offer: Offer::default(),
         })
     }
 }
 
 impl Fields for NicFields {
-    const KNOWN: &'static [&'static str] = &["mac", "interface", "bridge", "addresses", "mtu"];
+    const KNOWN: &'static [&'static str] = &[
+        "mac",
+        "interface",
+        "bridge",
+        "addresses",
+        "mtu",
+        "dhcp",
+        "gateways",
+        "nameservers",
+    ];
 
     fn set<'de, A: MapAccess<'de>>(
         &mut self,
@@ -206,6 +225,15 @@ impl Fields for NicFields {
                 self.addresses =
                     read_as(map, |texts: Vec<String>| addresses(&texts))?.unwrap_or_default();
             }
+            "dhcp" => self.dhcp = map.next_value()?,
+            "gateways" => {
+                self.fixed.gateways =
+                    read_as(map, |texts: Vec<String>| hosts(key, &texts))?.unwrap_or_default();
+            }
+            "nameservers" => {
+                self.fixed.nameservers =
+                    read_as(map, |texts: Vec<String>| hosts(key, &texts))?.unwrap_or_default();
+            }
             _ => self.mtu = map.next_value()?,
         }
         Ok(())
@@ -223,7 +251,19 @@ fn public_keys(Pairs(pairs): Pairs) -> Result<Vec<PublicKey>, String> {
     read.collect()
 }
 
-fn tags(Pairs(pairs): Pairs) -> Result<BTreeMap<String, String>, String> {
+/// Texts alone: octets of any kind go into the domain's XML.
+fn files(Pairs(pairs): Pairs) -> Result<Vec<ContentFile>, String> {
+    let read = pairs.into_iter().map(|(path, text)| {
+        let path = field::file_path(&path).map_err(|error| format!("a path in `files` {error}"))?;
+        let content =
+            decode(&text, Encoding::Plain).map_err(|error| format!("the file `{path}` {error}"))?;
+        Ok(ContentFile { path, content })
+    });
+    read.collect()
+}
+
+/// Reads tags, whose keys guests may ask for.
+pub(super) fn tags(Pairs(pairs): Pairs) -> Result<BTreeMap<String, String>, String> {
     let read = pairs.into_iter().map(|(key, value)| {
         let key = field::tag_key(&key).map_err(|error| format!("a key of `tags` {error}"))?;
         let value = field::tag_value(&value).map_err(|error| format!("the tag `{key}` {error}"))?;
@@ -232,10 +272,10 @@ fn tags(Pairs(pairs): Pairs) -> Result<BTreeMap<String, String>, String> {
     read.collect()
 }
 
-fn meta_data(tree: Map<String, Value>) -> Result<Map<String, Value>, String> {
+fn free_tree(key: &str, tree: Map<String, Value>) -> Result<Map<String, Value>, String> {
     match field::tree(&tree) {
         Ok(()) => Ok(tree),
-        Err(error) => Err(format!("`meta-data` {error}")),
+        Err(error) => Err(format!("`{key}` {error}")),
     }
 }
 
@@ -247,6 +287,42 @@ fn addresses(texts: &[String]) -> Result<Vec<Cidr>, String> {
         cidr(text).ok_or_else(refusal)
     });
     read.collect()
+}
+
+fn hosts(key: &str, texts: &[String]) -> Result<Vec<IpAddr>, String> {
+    let read = texts.iter().map(|text| {
+        let short: String = text.chars().take(60).collect();
+        let refusal = || format!("`{key}` holds `{short}`, which is no address like 10.0.0.1");
+        text.trim().parse().ok().ok_or_else(refusal)
+    });
+    read.collect()
+}
+
+/// What a guest without DHCP must be told; refuses what only such a guest has a use for.
+fn fixed(
+    dhcp: Option<bool>,
+    fixed: Fixed,
+    addresses: &[Cidr],
+) -> Result<Option<Fixed>, &'static str> {
+    if dhcp != Some(false) {
+        return match fixed == Fixed::default() {
+            true => Ok(None),
+            false => {
+                Err("`gateways` and `nameservers` are DHCP's to hand out unless `dhcp` is false")
+            }
+        };
+    }
+    if addresses.is_empty() {
+        return Err("an entry of `nics` without DHCP lacks `addresses`");
+    }
+    let of_family = |v4| {
+        let gateways = fixed.gateways.iter();
+        gateways.filter(|gateway| gateway.is_ipv4() == v4).count()
+    };
+    if of_family(true) > 1 || of_family(false) > 1 {
+        return Err("`gateways` holds two of one address family");
+    }
+    Ok(Some(fixed))
 }
 
 fn path(text: &str) -> Result<PathBuf, field::FieldError> {

@@ -6,13 +6,13 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LAST_MODIFIED,
-    RETRY_AFTER, SERVER,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, LAST_MODIFIED, RETRY_AFTER, SERVER,
 };
 use http::{HeaderMap, StatusCode};
 
 use crate::identity::Unknown;
-use crate::render::Content;
+use crate::render::{Content, ETag};
 use crate::token::Ttl;
 
 /// Carries how long a token lives, asked for and granted, in seconds.
@@ -27,8 +27,19 @@ pub struct Reply {
     pub body: Bytes,
     /// `Some`: no router may carry this reply further than so many hops.
     pub hop_limit: Option<u8>,
+    /// What must be done first, which may change it.
+    pub errand: Option<Errand>,
     /// Why it is no success. Guests are not told.
     pub reason: Option<&'static str>,
+}
+
+/// What is not decided from the request and the answers alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// To send the password that the guest has left, instead of the body.
+    ShowPassword,
+    /// To keep the request's body as the password that the guest leaves.
+    KeepPassword,
 }
 
 /// The reason of a reply on its way to the request log.
@@ -37,9 +48,10 @@ pub(super) struct Reason(pub(super) &'static str);
 
 impl Reply {
     /// What was asked for.
-    pub(super) fn found(content: Content, body: Bytes, made: SystemTime) -> Self {
+    pub(super) fn found(content: Content, body: Bytes, etag: ETag, made: SystemTime) -> Self {
         let (content_type, ranges) = match content {
             Content::Text => ("text/plain", "none"),
+            Content::Json => ("application/json", "none"),
             Content::Yaml => ("text/yaml; charset=utf-8", "none"),
             Content::Octets => ("application/octet-stream", "bytes"),
         };
@@ -47,6 +59,7 @@ impl Reply {
         let ranges = HeaderValue::from_static(ranges);
         reply.headers.insert(ACCEPT_RANGES, ranges);
         reply.header(LAST_MODIFIED, httpdate::fmt_http_date(made));
+        reply.header(ETAG, etag.to_string());
         reply
     }
 
@@ -55,6 +68,22 @@ impl Reply {
         let mut reply = Self::new(StatusCode::OK, "text/plain", token.into());
         reply.headers.insert(TOKEN_TTL, ttl.seconds().into());
         reply.hop_limit = Some(hop_limit);
+        reply
+    }
+
+    /// The same, once an errand is done.
+    pub(super) fn after(self, errand: Errand) -> Self {
+        Self {
+            errand: Some(errand),
+            ..self
+        }
+    }
+
+    /// A text that nothing on the way may keep.
+    pub(super) fn secret(text: Bytes) -> Self {
+        let mut reply = Self::new(StatusCode::OK, "text/plain", text);
+        let kept_by_none = HeaderValue::from_static("no-store");
+        reply.headers.insert(CACHE_CONTROL, kept_by_none);
         reply
     }
 
@@ -93,6 +122,7 @@ impl Reply {
             headers,
             body,
             hop_limit: None,
+            errand: None,
             reason: None,
         }
     }

@@ -5,9 +5,22 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use crate::instance::Dialect;
+
 /// The path of the one request that may be a PUT.
 pub(super) const TOKEN: &str = "latest/api/token";
-pub(super) const NOCLOUD: &str = "nocloud";
+
+/// The first segment of each dialect's paths; all others are EC2's, which begin with a version.
+pub(super) const PREFIXES: [(&str, Dialect); 8] = [
+    ("nocloud", Dialect::NoCloud),
+    ("openstack", Dialect::OpenStack),
+    ("install", Dialect::Install),
+    ("computeMetadata", Dialect::Gce),
+    ("metadata", Dialect::DigitalOcean),
+    ("hetzner", Dialect::Hetzner),
+    ("v1", Dialect::Vultr),
+    ("v1.json", Dialect::Vultr),
+];
 
 /// What must be escaped again for a path to be an URI's.
 const ESCAPED: &AsciiSet = &CONTROLS
@@ -30,6 +43,8 @@ const ESCAPED: &AsciiSet = &CONTROLS
 pub struct Target {
     path: String,
     dotted: bool,
+    /// As it was written; only what asks for one looks at it.
+    query: Option<String>,
 }
 
 /// A path that holds a NUL or another control character.
@@ -41,7 +56,8 @@ pub struct Malformed;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route<'a> {
     Token,
-    NoCloud(&'a str),
+    /// Any dialect but EC2, and what stands behind its prefix.
+    Other(Dialect, &'a str),
     Ec2(&'a str),
 }
 
@@ -65,7 +81,33 @@ impl Target {
             path.push_str(segment);
         }
         let dotted = segments().any(|segment| matches!(segment, "." | ".."));
-        Ok(Self { path, dotted })
+        Ok(Self {
+            path,
+            dotted,
+            query: None,
+        })
+    }
+
+    /// The same with the query of the request.
+    #[must_use]
+    pub fn with_query(self, query: Option<&str>) -> Self {
+        let query = query.map(str::to_owned);
+        Self { query, ..self }
+    }
+
+    pub(super) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// Returns the value that the query gives `name`, decoded; the first of several.
+    pub(super) fn asks(&self, name: &str) -> Option<String> {
+        let mut pairs = self.query().unwrap_or_default().split('&');
+        let value = pairs.find_map(|pair| match pair.split_once('=') {
+            Some((key, value)) => (key == name).then_some(value),
+            None => (pair == name).then_some(""),
+        })?;
+        let decoded = percent_decode_str(value).decode_utf8_lossy();
+        Some(decoded.into_owned())
     }
 
     /// Whether a segment is `.` or `..`.
@@ -76,12 +118,19 @@ impl Target {
     pub(super) fn route(&self) -> Route<'_> {
         match self.path.as_str() {
             TOKEN => Route::Token,
-            NOCLOUD => Route::NoCloud(""),
-            path => match path.split_once('/') {
-                Some((NOCLOUD, name)) => Route::NoCloud(name),
-                _ => Route::Ec2(path),
-            },
+            path => {
+                let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+                let known = PREFIXES.iter().find(|(prefix, _)| *prefix == first);
+                known.map_or(Route::Ec2(path), |(_, dialect)| {
+                    Route::Other(*dialect, rest)
+                })
+            }
         }
+    }
+
+    /// The whole path, without slashes at its ends.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The path as the router wants it: escaped, with one leading slash.
@@ -137,9 +186,17 @@ mod tests {
             ("/latest/api/%74oken", Route::Token),
             ("/latest/api/token/x", Route::Ec2("latest/api/token/x")),
             ("/1.0/api/token", Route::Ec2("1.0/api/token")),
-            ("/nocloud", Route::NoCloud("")),
-            ("/nocloud/meta-data", Route::NoCloud("meta-data")),
+            ("/nocloud", Route::Other(Dialect::NoCloud, "")),
+            (
+                "/nocloud/meta-data",
+                Route::Other(Dialect::NoCloud, "meta-data"),
+            ),
             ("/nocloudy", Route::Ec2("nocloudy")),
+            (
+                "/openstack/latest/user_data",
+                Route::Other(Dialect::OpenStack, "latest/user_data"),
+            ),
+            ("/v1.json", Route::Other(Dialect::Vultr, "")),
             ("/", Route::Ec2("")),
         ] {
             assert_eq!(Target::new(path).unwrap().route(), expected, "{path}");

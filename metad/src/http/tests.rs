@@ -2,9 +2,18 @@
 
 mod admin;
 mod edges;
+mod gce;
+mod layouts;
 mod listed;
+mod nocloud;
+mod openstack;
+mod password;
+mod policy;
+mod proofs;
 mod routed;
+mod rows;
 mod table;
+mod traps;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -14,17 +23,22 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::*;
 use crate::instance::{Endpoint, HttpTokens, Instance};
 use crate::render::{self, sample};
+use crate::signer::sample as keys;
 use crate::token::Ttl;
 
 const CALLER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
+const WALL: SystemTime = SystemTime::UNIX_EPOCH;
 const NOW: BootTime = BootTime(Duration::from_secs(1000));
 
 struct Guest {
     instance: Instance,
     answers: Answers,
     tokens: Tokens,
+    /// Whether it asks over IPv6.
+    ipv6: bool,
+    signer: Signer,
 }
 
 impl Guest {
@@ -37,6 +51,8 @@ impl Guest {
             answers: render::answers(&instance, 0),
             instance,
             tokens: Tokens::with_key(&[7; 32]),
+            ipv6: false,
+            signer: keys::signer(),
         }
     }
 
@@ -59,16 +75,24 @@ impl Guest {
     }
 
     fn ask_at(&self, now: BootTime, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path, None),
+        };
         let Ok(target) = Target::new(path) else {
             return malformed();
         };
+        let target = target.with_query(query);
         decide(&Ask {
             method: &method.parse::<Method>().unwrap(),
             target: &target,
             headers: &header_map(headers),
             instance: &self.instance,
             answers: &self.answers,
-            address: Some(CALLER),
+            address: Some(CALLER).filter(|_| !self.ipv6),
+            ipv6: self.ipv6,
+            signer: &self.signer,
+            wall: WALL,
             asker: Asker::Guest {
                 tokens: &self.tokens,
                 now,

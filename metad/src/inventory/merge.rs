@@ -1,9 +1,11 @@
 //! Lays what sources say of one machine over each other and fills every gap with a default.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
-use crate::instance::{Instance, Options, Placement};
-use crate::record::Record;
+use crate::instance::Instance;
+use crate::record::{Defaults, Record};
 use crate::source::Subject;
 
 /// EC2's form of a type; libvirt knows none.
@@ -12,7 +14,7 @@ const DEFAULT_TYPE: &str = "kvm.guest";
 const NAMES: Uuid = Uuid::from_bytes(*b"metad:instance:1");
 
 /// Makes an instance of a machine and of the additions to it, the last of which wins.
-pub(super) fn instance(machine: &Subject, additions: &[&Subject]) -> Instance {
+pub(super) fn instance(defaults: &Defaults, machine: &Subject, additions: &[&Subject]) -> Instance {
     let mut record = machine.record.clone();
     for addition in additions {
         record = addition.record.clone().over(record);
@@ -24,19 +26,21 @@ pub(super) fn instance(machine: &Subject, additions: &[&Subject]) -> Instance {
         instance_id,
         hostname,
         instance_type,
-        availability_zone,
-        region,
+        image_id,
+        placement,
+        public_hostname,
+        public_ipv4,
         public_keys,
+        role,
         user_data,
         vendor_data,
         network_config,
+        files,
         tags,
         meta_data,
-        http_tokens,
-        hop_limit,
-        endpoint,
+        install,
+        options,
     } = record;
-    let defaults = Options::default();
     Instance {
         name: machine.name.clone(),
         uuid,
@@ -44,21 +48,24 @@ pub(super) fn instance(machine: &Subject, additions: &[&Subject]) -> Instance {
         instance_id: instance_id.unwrap_or_else(|| instance_id_of(uuid)),
         hostname: hostname.unwrap_or_else(|| hostname_of(&machine.name)),
         instance_type: instance_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
-        placement: Placement {
-            availability_zone,
-            region,
-        },
+        image_id,
+        placement: placement.over(defaults.placement.clone()),
+        public_hostname,
+        public_ipv4,
         public_keys: public_keys.unwrap_or_default(),
+        role,
+        credentials: None,
         user_data,
         vendor_data,
         network_config,
+        files: files.unwrap_or_default(),
         tags: tags.unwrap_or_default(),
         meta_data: meta_data.unwrap_or_default(),
-        options: Options {
-            http_tokens: http_tokens.unwrap_or(defaults.http_tokens),
-            hop_limit: hop_limit.unwrap_or(defaults.hop_limit),
-            endpoint: endpoint.unwrap_or(defaults.endpoint),
-        },
+        install: install.unwrap_or_default(),
+        settings: serde_json::Map::new(),
+        seed: None,
+        site: Arc::clone(&defaults.site),
+        options: options.over(defaults.options).decide(),
         nics: machine.nics.clone().unwrap_or_default(),
         disks: machine.disks.clone(),
     }

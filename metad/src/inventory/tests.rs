@@ -1,5 +1,7 @@
 //! What follows from what sources say and interfaces do.
 
+mod roles;
+
 use super::*;
 use crate::interfaces::{Happening, Interface};
 use crate::record::Record;
@@ -16,6 +18,8 @@ fn nic(interface: Option<&str>) -> Nic {
         addresses: Vec::new(),
         subnet: None,
         mtu: None,
+        fixed: None,
+        offer: crate::instance::Offer::default(),
     }
 }
 
@@ -52,7 +56,8 @@ fn addition(name: &str) -> Subject {
 }
 
 fn inventory(identity: Identity) -> Inventory {
-    Inventory::new(identity, vec!["libvirt".to_owned(), "directory".to_owned()])
+    let sources = vec!["libvirt".to_owned(), "directory".to_owned()];
+    Inventory::new(identity, Defaults::default(), sources)
 }
 
 fn put(source: SourceIndex, subject: Subject) -> Change {

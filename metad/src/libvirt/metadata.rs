@@ -16,7 +16,7 @@ use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::xml::{Element, Fault};
-use crate::instance::PublicKey;
+use crate::instance::{ContentFile, Given, Placement, PublicKey};
 use crate::nearest::nearest;
 use crate::record::Record;
 use crate::record::field::{self, FieldError, did_you_mean};
@@ -30,9 +30,14 @@ pub const NOVA_NAMESPACE: &str = "http://openstack.org/nova/instance/1";
 const OUR_PREFIX: &str = "urn:metad:";
 const OPENSSH: &str = "openssh-key";
 
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 17] = [
     "instance-id",
     "instance-type",
+    "image-id",
+    "public-hostname",
+    "public-ipv4",
+    "iam-role",
+    "files",
     "hostname",
     "placement",
     "public-keys",
@@ -42,6 +47,7 @@ const FIELDS: [&str; 11] = [
     "tags",
     "options",
     "meta-data",
+    "install",
 ];
 
 /// Reads what `<metadata>` says of the instance; a domain that says nothing has an empty record.
@@ -77,20 +83,19 @@ fn own(instance: &Element) -> Result<Record, Fault> {
             "instance-id" => record.instance_id = Some(value(child, field::word)?),
             "instance-type" => record.instance_type = Some(value(child, field::line)?),
             "hostname" => record.hostname = Some(value(child, field::hostname)?),
-            "placement" => {
-                for part in container(child, &["availability-zone", "region"])? {
-                    match part.name.as_str() {
-                        "region" => record.region = Some(value(part, field::line)?),
-                        _ => record.availability_zone = Some(value(part, field::line)?),
-                    }
-                }
-            }
+            "image-id" => record.image_id = Some(value(child, field::word)?),
+            "placement" => record.placement = placement(child)?,
+            "public-hostname" => record.public_hostname = Some(value(child, field::hostname)?),
+            "public-ipv4" => record.public_ipv4 = Some(value(child, field::ipv4)?),
+            "iam-role" => record.role = Some(value(child, field::word)?),
+            "files" => record.files = Some(files(child)?),
             "public-keys" => record.public_keys = Some(public_keys(child, true)?),
             "user-data" => record.user_data = Some(octets(child, true)?),
             "vendor-data" => record.vendor_data = Some(octets(child, true)?),
             "network-config" => record.network_config = Some(octets(child, true)?),
             "tags" => record.tags = Some(tags(child)?),
-            "options" => options(child, &mut record)?,
+            "options" => record.options = options(child)?,
+            "install" => record.install = Some(free_tree(child)?),
             _ => record.meta_data = Some(free_tree(child)?),
         }
     }
@@ -110,7 +115,7 @@ fn predecessor(root: &Element) -> Result<Record, Fault> {
         ..Record::default()
     };
     if let Some(placement) = root.child("placement") {
-        record.availability_zone = said(placement, "availability-zone", field::line)?;
+        record.placement.availability_zone = said(placement, "availability-zone", field::line)?;
     }
     if let Some(keys) = root.child("public-keys") {
         record.public_keys = Some(public_keys(keys, false)?);
@@ -126,7 +131,7 @@ fn predecessor(root: &Element) -> Result<Record, Fault> {
 
 type Read = fn(&str) -> Result<String, FieldError>;
 
-fn value(element: &Element, read: Read) -> Result<String, Fault> {
+fn value<T>(element: &Element, read: fn(&str) -> Result<T, FieldError>) -> Result<T, Fault> {
     leaf(element, &[])?;
     read(element.text()).map_err(|error| element.fault(error))
 }
@@ -199,20 +204,42 @@ fn tags(element: &Element) -> Result<BTreeMap<String, String>, Fault> {
     Ok(tags)
 }
 
-fn options(element: &Element, record: &mut Record) -> Result<(), Fault> {
-    leaf(element, &["http-tokens", "hop-limit", "endpoint"])?;
-    let refuse = |name: &'static str| move |error: FieldError| in_attribute(element, name, &error);
-    let word = |name: &str| element.attribute(name);
-    if let Some(text) = word("http-tokens") {
-        record.http_tokens = Some(field::http_tokens(text).map_err(refuse("http-tokens"))?);
+fn options(element: &Element) -> Result<Given, Fault> {
+    leaf(element, &field::OPTIONS)?;
+    let mut given = Given::default();
+    for name in field::OPTIONS {
+        if let Some(text) = element.attribute(name) {
+            field::option(&mut given, name, text)
+                .map_err(|error| in_attribute(element, name, &error))?;
+        }
     }
-    if let Some(text) = word("hop-limit") {
-        record.hop_limit = Some(field::hop_limit(text).map_err(refuse("hop-limit"))?);
+    Ok(given)
+}
+
+fn files(element: &Element) -> Result<Vec<ContentFile>, Fault> {
+    let mut files: Vec<ContentFile> = Vec::new();
+    for child in several(element, "file", true)? {
+        only_attributes(child, &["path", "encoding"])?;
+        let path = child
+            .attribute("path")
+            .ok_or_else(|| child.fault("lacks the attribute `path`"))?;
+        let path = field::file_path(path).map_err(|error| in_attribute(child, "path", &error))?;
+        if files.iter().any(|file| file.path == path) {
+            return Err(child.fault(format!("for `{path}` stands here twice")));
+        }
+        let content = octets(child, false)?;
+        files.push(ContentFile { path, content });
     }
-    if let Some(text) = word("endpoint") {
-        record.endpoint = Some(field::endpoint(text).map_err(refuse("endpoint"))?);
+    Ok(files)
+}
+
+fn placement(element: &Element) -> Result<Placement, Fault> {
+    let mut placement = Placement::default();
+    for part in container(element, &field::PLACEMENT)? {
+        let text = value(part, field::word)?;
+        field::place(&mut placement, &part.name, text);
     }
-    Ok(())
+    Ok(placement)
 }
 
 fn free_tree(element: &Element) -> Result<Map<String, Value>, Fault> {

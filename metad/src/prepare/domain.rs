@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::seed;
 use super::smbios::{self, Machine};
 use super::splice::{Lines, Splice, escape};
-use super::{Datasource, Prepared, Refusal, Wish, seed_url};
+use super::{Datasource, Prepared, Refusal, SEED_URL, Wish};
 use crate::libvirt::xml::{self, Element};
 
 /// Prepares a domain's persistent XML.
@@ -65,12 +65,12 @@ fn wanted(wish: &Wish, uuid: Uuid) -> Result<Wanted, Refusal> {
             value: uuid.to_string(),
         },
         Datasource::Nocloud => {
-            let url = wish.seed_url.clone().unwrap_or_else(|| seed_url(None));
-            seed::check(&url)?;
+            let url = wish.seed_url.as_deref().unwrap_or(SEED_URL);
+            seed::check(url)?;
             Wanted {
                 name: "serial",
                 what: "serial number",
-                value: seed::serial(&url),
+                value: seed::serial(url),
             }
         }
         Datasource::Openstack => Wanted {
@@ -193,8 +193,8 @@ impl Work<'_> {
         match self.wish.datasource {
             Datasource::Ec2 => Uuid::parse_str(found) == Ok(self.machine.uuid),
             Datasource::Nocloud => {
-                let url = self.wish.seed_url.clone().unwrap_or_else(|| seed_url(None));
-                seed::names(found, &url)
+                let url = self.wish.seed_url.as_deref().unwrap_or(SEED_URL);
+                seed::names(found, url)
             }
             Datasource::Openstack => found == "OpenStack Compute",
         }

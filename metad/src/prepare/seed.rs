@@ -2,16 +2,8 @@
 
 use super::Refusal;
 
-/// Where metad serves NoCloud to everybody.
-pub const SEED_URL: &str = "http://169.254.169.254/nocloud/";
-
-/// The URL that a domain's serial number is to name. A `secret` is the part of the path that only the guest is told.
-pub fn seed_url(secret: Option<&str>) -> String {
-    match secret {
-        Some(secret) => format!("{SEED_URL}{secret}/"),
-        None => SEED_URL.to_owned(),
-    }
-}
+/// Where metad serves NoCloud to everybody. An instance whose files are below a secret has a longer one.
+pub const SEED_URL: &str = crate::instance::NOCLOUD_URL;
 
 /// The serial number that has cloud-init fetch its files from `url`.
 ///
@@ -21,7 +13,7 @@ pub(super) fn serial(url: &str) -> String {
     format!("ds=nocloud;dsmode=net;s={url}")
 }
 
-/// Whether a serial number names `url` and nothing besides, in whatever spelling.
+/// Whether a serial number names `url`, or another place of metad's, and nothing besides, in whatever spelling.
 pub(super) fn names(serial: &str, url: &str) -> bool {
     let mut parts = serial.trim().split(';').filter(|part| !part.is_empty());
     let source = parts.next();
@@ -33,7 +25,8 @@ pub(super) fn names(serial: &str, url: &str) -> bool {
             Some(_) | None => return false,
         }
     }
-    matches!(source, Some("ds=nocloud" | "ds=nocloud-net")) && seed == Some(url)
+    let ours = |seed: &str| seed == url || seed.starts_with(SEED_URL);
+    matches!(source, Some("ds=nocloud" | "ds=nocloud-net")) && seed.is_some_and(ours)
 }
 
 /// Takes a URL that cloud-init can read out of a serial number.

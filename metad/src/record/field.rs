@@ -1,8 +1,12 @@
 //! Single values of a record: text in, the checked value out. Knows neither XML nor YAML; a refusal is a predicate
 //! ("is empty") that the reader of either puts behind the name of the place. Never quotes what may be a secret.
 
-use crate::instance::{Endpoint, HttpTokens};
+use crate::instance::Placement;
 use crate::nearest::nearest;
+
+mod option;
+
+pub use option::{OPTIONS, option};
 
 /// Why a value cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +29,12 @@ pub enum FieldError {
     },
     #[error("is not a number from {least} to {most}")]
     NotANumber { least: u32, most: u32 },
+    #[error("is {length} characters long, not {exact}")]
+    NotLong { length: usize, exact: usize },
+    #[error("is no path of a file from `/` on")]
+    NotAPath,
+    #[error("is no IPv4 address")]
+    NotIpv4,
     #[error("is nested more than {0} levels deep")]
     TooDeep(usize),
 }
@@ -35,9 +45,6 @@ const KEY_TEXT_MAX: usize = 16 * 1024;
 const TAG_KEY_MAX: usize = 128;
 const TAG_VALUE_MAX: usize = 256;
 const TREE_DEPTH_MAX: usize = 16;
-
-/// The hop limits that EC2 knows.
-pub const HOP_LIMIT: std::ops::RangeInclusive<u8> = 1..=64;
 
 /// The end of a refusal that knows better.
 pub fn did_you_mean(nearest: Option<&str>) -> String {
@@ -58,6 +65,56 @@ pub fn word(text: &str) -> Result<String, FieldError> {
         !c.is_whitespace() && c != '/'
     })?;
     Ok(word)
+}
+
+/// Reads the number of an account, by EC2's rule.
+pub fn account_id(text: &str) -> Result<String, FieldError> {
+    let number = line(text)?;
+    only(&number, "an account is twelve digits", |c| {
+        c.is_ascii_digit()
+    })?;
+    match number.len() {
+        12 => Ok(number),
+        length => Err(FieldError::NotLong { length, exact: 12 }),
+    }
+}
+
+/// The names of what says where a machine stands, in XML and in records alike.
+pub const PLACEMENT: [&str; 6] = [
+    "availability-zone",
+    "availability-zone-id",
+    "region",
+    "group-name",
+    "host-id",
+    "partition-number",
+];
+
+/// Puts a value into the field of one of the names in [`PLACEMENT`].
+pub fn place(placement: &mut Placement, name: &str, value: String) {
+    let field = match name {
+        "availability-zone" => &mut placement.availability_zone,
+        "availability-zone-id" => &mut placement.availability_zone_id,
+        "region" => &mut placement.region,
+        "group-name" => &mut placement.group_name,
+        "host-id" => &mut placement.host_id,
+        _ => &mut placement.partition_number,
+    };
+    *field = Some(value);
+}
+
+/// Reads where a guest puts a file.
+pub fn file_path(text: &str) -> Result<String, FieldError> {
+    let path = line(text)?;
+    if path.starts_with('/') && !path.ends_with('/') {
+        Ok(path)
+    } else {
+        Err(FieldError::NotAPath)
+    }
+}
+
+/// Reads an IPv4 address.
+pub fn ipv4(text: &str) -> Result<std::net::Ipv4Addr, FieldError> {
+    text.trim().parse().ok().ok_or(FieldError::NotIpv4)
 }
 
 /// Reads a host name, with or without a domain.
@@ -130,36 +187,6 @@ pub fn tag_value(text: &str) -> Result<String, FieldError> {
     match bounded(text, TAG_VALUE_MAX) {
         Err(FieldError::Empty) => Ok(String::new()),
         read => read,
-    }
-}
-
-/// Reads whether a GET needs a token.
-pub fn http_tokens(text: &str) -> Result<HttpTokens, FieldError> {
-    match text.trim() {
-        "optional" => Ok(HttpTokens::Optional),
-        "required" => Ok(HttpTokens::Required),
-        other => Err(not_one_of(other, &["optional", "required"])),
-    }
-}
-
-/// Reads whether the EC2 dialect answers.
-pub fn endpoint(text: &str) -> Result<Endpoint, FieldError> {
-    match text.trim() {
-        "enabled" => Ok(Endpoint::Enabled),
-        "disabled" => Ok(Endpoint::Disabled),
-        other => Err(not_one_of(other, &["enabled", "disabled"])),
-    }
-}
-
-/// Reads the hops that a token reply may travel.
-pub fn hop_limit(text: &str) -> Result<u8, FieldError> {
-    let refusal = FieldError::NotANumber {
-        least: u32::from(*HOP_LIMIT.start()),
-        most: u32::from(*HOP_LIMIT.end()),
-    };
-    match text.trim().parse::<u8>() {
-        Ok(hops) if HOP_LIMIT.contains(&hops) => Ok(hops),
-        Ok(_) | Err(_) => Err(refusal),
     }
 }
 
@@ -300,6 +327,26 @@ mod tests {
                 Err("is `_index`, which guests cannot ask for by name"),
             ),
             ("empty tag value", tag_value, "", Ok("")),
+            ("account", account_id, "123456789012", Ok("123456789012")),
+            (
+                "short account",
+                account_id,
+                "1234",
+                Err("is 4 characters long, not 12"),
+            ),
+            ("file", file_path, "/etc/motd", Ok("/etc/motd")),
+            (
+                "relative file",
+                file_path,
+                "etc/motd",
+                Err("is no path of a file from `/` on"),
+            ),
+            (
+                "directory",
+                file_path,
+                "/etc/",
+                Err("is no path of a file from `/` on"),
+            ),
         ] {
             let read = read(text).map_err(|error| error.to_string());
             assert_eq!(read.as_deref().map_err(String::as_str), expected, "{case}");
@@ -309,27 +356,6 @@ mod tests {
             line(&long).map_err(|e| e.to_string()),
             Err("is 256 octets long, 255 is the limit".to_owned())
         );
-    }
-
-    #[test]
-    fn options_name_the_nearest_known_word() {
-        assert_eq!(http_tokens("required"), Ok(HttpTokens::Required));
-        assert_eq!(endpoint(" disabled "), Ok(Endpoint::Disabled));
-        let refusal = http_tokens("requird").map_err(|error| error.to_string());
-        assert_eq!(
-            refusal,
-            Err("is not `optional` or `required`, did you mean `required`?".to_owned())
-        );
-        for (text, expected) in [
-            ("1", Some(1)),
-            ("64", Some(64)),
-            ("0", None),
-            ("65", None),
-            ("-1", None),
-            ("", None),
-        ] {
-            assert_eq!(hop_limit(text).ok(), expected, "hop limit {text}");
-        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What the sample instance is told, path by path.
 
+mod full;
+mod network;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -12,11 +15,12 @@ use crate::instance::{DiskKind, Placement};
 const CALLER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
 fn read(answers: &Answers, path: &str) -> Option<String> {
-    body(&answers.ec2, Version::LATEST, path)
+    body(answers, Dialect::Ec2, Version::LATEST, path)
 }
 
-fn body(tree: &Tree, version: Version, path: &str) -> Option<String> {
-    let bytes = tree.get(version, path)?.body.bytes(Some(CALLER)).unwrap();
+fn body(answers: &Answers, dialect: Dialect, version: Version, path: &str) -> Option<String> {
+    let found = answers.get(dialect, version, path)?;
+    let bytes = found.body.bytes(Some(CALLER)).unwrap();
     Some(String::from_utf8(bytes.to_vec()).unwrap())
 }
 
@@ -58,7 +62,7 @@ fn every_row_that_a_client_needs_is_there() {
         ("user-data", "#cloud-config\n"),
         ("dynamic", "fws/\ninstance-identity/"),
         ("dynamic/fws/instance-monitoring", "disabled"),
-        ("dynamic/instance-identity", "document"),
+        ("dynamic/instance-identity", "document\nrsa2048\nsignature"),
     ] {
         assert_eq!(read(&answers, path).as_deref(), Some(expected), "{path}");
     }
@@ -140,8 +144,11 @@ fn identity_document_is_json_in_ec2s_spacing() {
     let document = |nic, caller| {
         let answers = answers(&instance(), nic);
         let answer = answers
-            .ec2
-            .get(Version::LATEST, "dynamic/instance-identity/document")
+            .get(
+                Dialect::Ec2,
+                Version::LATEST,
+                "dynamic/instance-identity/document",
+            )
             .unwrap();
         answer.body.bytes(caller)
     };
@@ -201,7 +208,7 @@ fn what_an_owner_lays_over_counts_everywhere() {
     ] {
         assert!(document.contains(line), "{line} in {document}");
     }
-    let meta_data = body(&answers.nocloud, Version::LATEST, "meta-data").unwrap();
+    let meta_data = body(&answers, Dialect::NoCloud, Version::LATEST, "meta-data").unwrap();
     let meta_data: Value = serde_json::from_str(&meta_data).unwrap();
     assert_eq!(meta_data["instance-id"], json!("i-1"));
     assert_eq!(meta_data["local-hostname"], json!("x"));
@@ -271,7 +278,7 @@ fn nocloud_always_has_its_four_files() {
     instance.user_data = None;
     instance.vendor_data = Some("#cloud-config\n".into());
     let answers = answers(&instance, 0);
-    let read = |path| body(&answers.nocloud, Version::LATEST, path);
+    let read = |path| body(&answers, Dialect::NoCloud, Version::LATEST, path);
     for (path, expected) in [
         ("", "meta-data\nnetwork-config\nuser-data\nvendor-data"),
         ("user-data", ""),
@@ -295,7 +302,7 @@ fn yaml_gets_no_letters_that_it_forbids() {
     let mut instance = instance();
     instance.hostname = "a\u{85}b\u{feff}".into();
     let answers = answers(&instance, 0);
-    let text = body(&answers.nocloud, Version::LATEST, "meta-data").unwrap();
+    let text = body(&answers, Dialect::NoCloud, Version::LATEST, "meta-data").unwrap();
     assert!(text.is_ascii(), "{text}");
     let read: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(read["local-hostname"], json!("a\u{85}b\u{feff}"));

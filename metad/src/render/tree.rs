@@ -2,7 +2,11 @@
 //!
 //! A listing is made from the very entries that the table gets, so that no name is listed which does not answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod listing;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
 
@@ -16,6 +20,7 @@ const KEY: &str = "openssh-key";
 pub enum Content {
     Text,
     Yaml,
+    Json,
     /// User-data: what its owner gave, octet for octet.
     Octets,
 }
@@ -25,6 +30,29 @@ pub enum Content {
 pub struct Answer<'a> {
     pub content: Content,
     pub body: &'a Body,
+    /// The tag of a body that is known beforehand.
+    pub etag: Option<ETag>,
+    /// Whether there are, or may be, names below it.
+    pub is_directory: bool,
+}
+
+/// Tells two bodies apart, as HTTP's entity tag does; prints as 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ETag(u64);
+
+impl ETag {
+    /// The same for the same octets, in every run of the same release.
+    pub fn of(octets: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(octets);
+        Self(hasher.finish())
+    }
+}
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 /// Every path of one dialect and what it answers.
@@ -36,22 +64,81 @@ pub struct Tree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Node {
     content: Content,
+    is_directory: bool,
     /// Oldest first: each holds from its version to the next one's.
-    bodies: Vec<(Version, Body)>,
+    bodies: Vec<(Version, Tagged)>,
+}
+
+/// A body and its tag, made once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tagged {
+    body: Body,
+    etag: Option<ETag>,
+}
+
+impl From<Body> for Tagged {
+    fn from(body: Body) -> Self {
+        let etag = match &body {
+            Body::Bytes(octets) => Some(ETag::of(octets)),
+            // The seed tells nothing: with all else the same, the same was said.
+            Body::AroundSeed { before, after } => {
+                Some(ETag::of(&[before.as_ref(), after].concat()))
+            }
+            Body::CallerIpv4
+            | Body::AroundCallerIpv4 { .. }
+            | Body::Listing { .. }
+            | Body::Proof(_) => None,
+        };
+        Self { body, etag }
+    }
 }
 
 impl Tree {
     /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
     pub fn get(&self, version: Version, path: &str) -> Option<Answer<'_>> {
-        let node = self.nodes.get(path)?;
-        let (_, body) = node
-            .bodies
+        self.nodes.get(path)?.seen(version)
+    }
+
+    /// Returns everything below `path`, in the order of the paths, each with what is left of its path; `None` for a
+    /// directory.
+    pub fn below<'a>(
+        &'a self,
+        version: Version,
+        path: &str,
+    ) -> impl Iterator<Item = (&'a str, Option<Answer<'a>>)> + use<'a> {
+        let prefix = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}/")
+        };
+        self.nodes
             .iter()
-            .rev()
-            .find(|(since, _)| *since <= version)?;
+            .filter_map(move |(path, node)| {
+                let rest = path.strip_prefix(&prefix)?;
+                let answer = node.seen(version)?;
+                Some((rest, (!node.is_directory).then_some(answer)))
+            })
+            .filter(|(rest, _)| !rest.is_empty())
+    }
+}
+
+impl Node {
+    fn leaf(content: Content, bodies: Vec<(Version, Tagged)>) -> Self {
+        Self {
+            content,
+            is_directory: false,
+            bodies,
+        }
+    }
+
+    fn seen(&self, version: Version) -> Option<Answer<'_>> {
+        let mut newest_first = self.bodies.iter().rev();
+        let (_, tagged) = newest_first.find(|(since, _)| *since <= version)?;
         Some(Answer {
-            content: node.content,
-            body,
+            content: self.content,
+            body: &tagged.body,
+            etag: tagged.etag,
+            is_directory: self.is_directory,
         })
     }
 }
@@ -65,7 +152,10 @@ impl From<Directory> for Tree {
 }
 
 fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, oldest: Version) {
-    let bodies = listings(&directory, oldest);
+    let (content, bodies) = match directory.own.clone() {
+        Some((content, body)) => (content, vec![(oldest, body.into())]),
+        None => (Content::Text, listing::of(&directory, oldest)),
+    };
     for (name, entry) in directory.entries {
         let path = if path.is_empty() {
             name
@@ -75,8 +165,13 @@ fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, 
         let since = entry.since.max(oldest);
         match entry.node {
             Branch::Leaf { content, body } => {
-                let bodies = vec![(since, body)];
-                nodes.insert(path, Node { content, bodies });
+                let bodies = vec![(since, body.into())];
+                nodes.insert(path, Node::leaf(content, bodies));
+            }
+            Branch::Grown { content, bodies } => {
+                let later = |(since, body): (Version, Body)| (since.max(oldest), body.into());
+                let bodies = bodies.into_iter().map(later).collect();
+                nodes.insert(path, Node::leaf(content, bodies));
             }
             Branch::Directory(below) if below.first().is_some() => {
                 freeze(nodes, &path, below, since);
@@ -84,50 +179,21 @@ fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, 
             Branch::Directory(_empty) => {}
         }
     }
-    let content = Content::Text;
-    nodes.insert(path.to_owned(), Node { content, bodies });
-}
-
-/// One listing for each version at which something appears.
-fn listings(directory: &Directory, oldest: Version) -> Vec<(Version, Body)> {
-    let mut names: Vec<(Version, u32, &String, String)> = directory
-        .entries
-        .iter()
-        .filter_map(|(name, entry)| {
-            let since = entry.first()?.max(oldest);
-            let shown = match (&entry.shown, &entry.node) {
-                (Shown::AsKey(key), Branch::Directory(below)) if below.body(KEY).is_some() => {
-                    format!("{name}={key}")
-                }
-                (Shown::Plainly | Shown::AsKey(_), Branch::Directory(_)) => format!("{name}/"),
-                (Shown::Bare | Shown::Plainly | Shown::AsKey(_), _) => name.clone(),
-            };
-            // `10` comes after `2`.
-            Some((since, name.parse().unwrap_or(u32::MAX), name, shown))
-        })
-        .collect();
-    names.sort_by(|a, b| (a.1, a.2).cmp(&(b.1, b.2)));
-    let mut versions: BTreeSet<Version> = names.iter().map(|name| name.0).collect();
-    if versions.is_empty() {
-        versions.insert(oldest);
-    }
-    versions
-        .into_iter()
-        .map(|version| {
-            let shown: Vec<&str> = names
-                .iter()
-                .filter(|name| name.0 <= version)
-                .map(|name| name.3.as_str())
-                .collect();
-            (version, Body::Bytes(shown.join("\n").into()))
-        })
-        .collect()
+    let is_directory = true;
+    let node = Node {
+        content,
+        is_directory,
+        bodies,
+    };
+    nodes.insert(path.to_owned(), node);
 }
 
 /// A directory in the making.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directory {
     entries: BTreeMap<String, Entry>,
+    /// What it answers itself, instead of a list.
+    own: Option<(Content, Body)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,11 +212,21 @@ enum Shown {
     Bare,
     /// As `INDEX=NAME`, but only with an OpenSSH key below: clients ask for that without looking.
     AsKey(String),
+    /// Not at all: something else says that it is there.
+    Never,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Branch {
-    Leaf { content: Content, body: Body },
+    Leaf {
+        content: Content,
+        body: Body,
+    },
+    /// A leaf with another body from each of these versions on, oldest first.
+    Grown {
+        content: Content,
+        bodies: Vec<(Version, Body)>,
+    },
     Directory(Directory),
 }
 
@@ -159,7 +235,24 @@ impl Entry {
     fn first(&self) -> Option<Version> {
         match &self.node {
             Branch::Leaf { .. } => Some(self.since),
+            Branch::Grown { bodies, .. } => bodies.first().map(|(since, _)| *since),
             Branch::Directory(below) => Some(below.first()?.max(self.since)),
+        }
+    }
+
+    /// Whether there is nothing to see for a caller without an IPv4 address.
+    fn needs_ipv4(&self) -> bool {
+        match &self.node {
+            Branch::Leaf { body, .. } => *body == Body::CallerIpv4,
+            Branch::Grown { .. } => false,
+            Branch::Directory(below) if below.own.is_some() => false,
+            Branch::Directory(below) => {
+                let mut seen = below
+                    .entries
+                    .values()
+                    .filter(|entry| entry.first().is_some());
+                seen.all(Self::needs_ipv4)
+            }
         }
     }
 }
@@ -173,41 +266,79 @@ impl Directory {
     /// Puts a leaf, whatever stood there before.
     pub fn leaf(&mut self, name: impl Into<String>, content: Content, body: Body) {
         let node = Branch::Leaf { content, body };
-        self.put(name.into(), Version::OLDEST, Shown::Plainly, node);
+        self.put(name.into(), Shown::Plainly, node);
+    }
+
+    /// Puts a leaf with another body from each of these versions on, oldest first.
+    pub fn leaf_grown(
+        &mut self,
+        name: impl Into<String>,
+        content: Content,
+        bodies: Vec<(Version, Body)>,
+    ) {
+        let node = Branch::Grown { content, bodies };
+        self.put(name.into(), Shown::Plainly, node);
+    }
+
+    /// Puts a leaf that no list shows; its name may be a path.
+    pub fn leaf_unlisted(&mut self, path: impl Into<String>, content: Content, body: Body) {
+        let node = Branch::Leaf { content, body };
+        self.put(path.into(), Shown::Never, node);
+    }
+
+    /// Has the directory itself answer `body` instead of a list, even with nothing in it.
+    pub fn answer(&mut self, content: Content, body: Body) {
+        self.own = Some((content, body));
     }
 
     /// Puts a directory, whatever stood there before. An empty one is neither listed nor answered.
     pub fn directory(&mut self, name: impl Into<String>, below: Self) {
-        self.directory_since(name, Version::OLDEST, below);
+        let node = Branch::Directory(below);
+        self.put(name.into(), Shown::Plainly, node);
     }
 
-    /// Puts a directory that versions before `since` do not see.
-    pub fn directory_since(&mut self, name: impl Into<String>, since: Version, below: Self) {
-        let node = Branch::Directory(below);
-        self.put(name.into(), since, Shown::Plainly, node);
+    /// Hides what stands at `path`, if anything does, from versions before `since`.
+    pub fn hide_before(&mut self, path: &str, since: Version) {
+        let (name, rest) = match path.split_once('/') {
+            Some((name, rest)) => (name, Some(rest)),
+            None => (path, None),
+        };
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        match (rest, &mut entry.node) {
+            (None, _) => entry.since = since,
+            (Some(rest), Branch::Directory(below)) => below.hide_before(rest, since),
+            (Some(_), Branch::Leaf { .. } | Branch::Grown { .. }) => {}
+        }
     }
 
     /// Puts a directory that its parent lists without a slash, as EC2 does right below a version.
     pub fn directory_bare(&mut self, name: impl Into<String>, below: Self) {
         let node = Branch::Directory(below);
-        self.put(name.into(), Version::OLDEST, Shown::Bare, node);
+        self.put(name.into(), Shown::Bare, node);
     }
 
     /// Puts the directory of a public key, which its parent lists as `INDEX=NAME`.
     pub fn public_key(&mut self, index: usize, name: String, formats: Self) {
         let node = Branch::Directory(formats);
-        self.put(index.to_string(), Version::OLDEST, Shown::AsKey(name), node);
+        self.put(index.to_string(), Shown::AsKey(name), node);
     }
 
     pub fn remove(&mut self, name: &str) {
         self.entries.remove(name);
     }
 
+    /// Whether it holds nothing that any version sees.
+    pub fn is_empty(&self) -> bool {
+        self.first().is_none()
+    }
+
     /// Returns the directory of that name, if it is one.
     pub fn below_mut(&mut self, name: &str) -> Option<&mut Self> {
         match &mut self.entries.get_mut(name)?.node {
             Branch::Directory(below) => Some(below),
-            Branch::Leaf { .. } => None,
+            Branch::Leaf { .. } | Branch::Grown { .. } => None,
         }
     }
 
@@ -220,7 +351,9 @@ impl Directory {
         match (&self.entries.get(name)?.node, rest) {
             (Branch::Leaf { body, .. }, None) => Some(body),
             (Branch::Directory(below), Some(rest)) => below.body(rest),
-            (Branch::Leaf { .. }, Some(_)) | (Branch::Directory(_), None) => None,
+            (Branch::Grown { bodies, .. }, None) => bodies.last().map(|(_, body)| body),
+            (Branch::Leaf { .. } | Branch::Grown { .. }, Some(_))
+            | (Branch::Directory(_), None) => None,
         }
     }
 
@@ -228,81 +361,25 @@ impl Directory {
     pub fn read(&self, path: &str) -> Option<&str> {
         match self.body(path)? {
             Body::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } => None,
+            Body::CallerIpv4
+            | Body::AroundCallerIpv4 { .. }
+            | Body::AroundSeed { .. }
+            | Body::Listing { .. }
+            | Body::Proof(_) => None,
         }
     }
 
-    fn put(&mut self, name: String, since: Version, shown: Shown, node: Branch) {
+    fn put(&mut self, name: String, shown: Shown, node: Branch) {
+        let since = Version::OLDEST;
         self.entries.insert(name, Entry { since, shown, node });
     }
 
     fn first(&self) -> Option<Version> {
-        self.entries.values().filter_map(Entry::first).min()
+        let own = self.own.as_ref().map(|_own| Version::OLDEST);
+        let entries = self.entries.values().filter_map(Entry::first);
+        entries.chain(own).min()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(tree: &Tree, version: Version, path: &str) -> Option<String> {
-        let body = tree.get(version, path)?.body.bytes(None).unwrap();
-        Some(String::from_utf8(body.to_vec()).unwrap())
-    }
-
-    #[test]
-    fn listing_shows_what_a_version_sees() {
-        let mut tags = Directory::default();
-        tags.text("role", "web");
-        let mut root = Directory::default();
-        root.text("b", "1");
-        root.directory_since("tags", Version::TAGS, tags);
-        root.directory("empty", Directory::default());
-        let tree = Tree::from(root);
-        for (version, path, expected) in [
-            (Version::OLDEST, "", Some("b")),
-            (Version::LATEST, "", Some("b\ntags/")),
-            (Version::OLDEST, "tags", None),
-            (Version::OLDEST, "tags/role", None),
-            (Version::TAGS, "tags", Some("role")),
-            (Version::TAGS, "tags/role", Some("web")),
-            (Version::LATEST, "empty", None),
-            (Version::LATEST, "b", Some("1")),
-            (Version::LATEST, "b/", None),
-        ] {
-            let found = read(&tree, version, path);
-            assert_eq!(found.as_deref(), expected, "{version:?} {path}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_listed_in_their_order() {
-        let mut root = Directory::default();
-        for name in ["10", "9", "2", "x"] {
-            root.text(name, "");
-        }
-        assert_eq!(
-            read(&Tree::from(root), Version::LATEST, "").as_deref(),
-            Some("2\n9\n10\nx")
-        );
-    }
-
-    #[test]
-    fn bodies_are_found_by_path() {
-        let mut below = Directory::default();
-        below.text("zone", "rack-7");
-        below.leaf("ip", Content::Text, Body::CallerIpv4);
-        let mut root = Directory::default();
-        root.directory("placement", below);
-        for (path, expected) in [
-            ("placement/zone", Some("rack-7")),
-            ("placement/ip", None),
-            ("placement", None),
-            ("placement/zone/x", None),
-            ("nowhere", None),
-        ] {
-            assert_eq!(root.read(path), expected, "{path}");
-        }
-        assert_eq!(root.body("placement/ip"), Some(&Body::CallerIpv4));
-    }
-}
+mod tests;

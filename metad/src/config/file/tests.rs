@@ -1,8 +1,13 @@
 //! The tables of the configuration: what is taken, and how each mistake is told.
 
+mod iam;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::*;
+use crate::install::Install;
+use crate::instance::{Dialect, Given, HttpTokens, Placement, Site};
 
 fn parse(text: &str) -> Result<Config, Fault> {
     read(text, Path::new("/etc/metad"))
@@ -19,6 +24,26 @@ fn every_key_is_taken() {
     let text = r#"
         name = "lab-1"
         keep-alive = true
+        state-directory = "state"
+        [site]
+        account-id = "123456789012"
+        partition = "cellar"
+        domain = "example.org"
+        project-id = "lab"
+        region = "north"
+        availability-zone = "rack-7"
+        [defaults]
+        http-tokens = "required"
+        hop-limit = 2
+        dialects = ["ec2", "openstack"]
+        [install]
+        templates = "install"
+        [install.variables]
+        timezone = "Europe/Berlin"
+        packages = ["vim", 1, true]
+        mirror = { host = "mirror.example.org" }
+        [identity]
+        issuer = "https://id.example.org"
         [datapath]
         interfaces = ["virbr+", "br0", "vnet+"]
         identity = "mac"
@@ -37,6 +62,34 @@ fn every_key_is_taken() {
     let expected = Config {
         name: Name::new("lab-1").unwrap(),
         keep_alive: true,
+        state_directory: Some(PathBuf::from("/etc/metad/state")),
+        defaults: Defaults {
+            site: Arc::new(Site {
+                account_id: "123456789012".to_owned(),
+                partition: "cellar".to_owned(),
+                domain: "example.org".to_owned(),
+                project_id: Some("lab".to_owned()),
+            }),
+            placement: Placement {
+                region: Some("north".to_owned()),
+                availability_zone: Some("rack-7".to_owned()),
+                ..Placement::default()
+            },
+            options: Given {
+                http_tokens: Some(HttpTokens::Required),
+                hop_limit: Some(2),
+                dialects: Some([Dialect::Ec2, Dialect::OpenStack].into_iter().collect()),
+                ..Given::default()
+            },
+        },
+        install: Install {
+            templates: PathBuf::from("/etc/metad/install"),
+            variables: serde_json::from_str(
+                r#"{"mirror": {"host": "mirror.example.org"}, "packages": ["vim", 1, true], "timezone": "Europe/Berlin"}"#,
+            )
+            .unwrap(),
+        },
+        issuer: Some("https://id.example.org".to_owned()),
         datapath: Datapath {
             interfaces: vec![
                 Pattern::Prefix("virbr".to_owned()),
@@ -47,6 +100,7 @@ fn every_key_is_taken() {
             attach: Attach::Clsact,
             log_drops: true,
         },
+        roles: Vec::new(),
         sources: vec![
             Source::Libvirt {
                 uri: "test:///default".to_owned(),
@@ -128,7 +182,7 @@ fn unknown_keys_name_their_place_and_the_nearest() {
         (
             "unknown table",
             "[zebra]\nx = 1",
-            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `datapath`, `source`",
+            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `state-directory`, `datapath`, `site`, `defaults`, `install`, `identity`, `iam`, `source`",
         ),
         (
             "key of another kind of source",
@@ -138,7 +192,7 @@ fn unknown_keys_name_their_place_and_the_nearest() {
         (
             "a key of the wrong level",
             "identity = \"mac\"",
-            "line 1, column 1: unknown key `identity` in the configuration\nhelp: `identity` belongs under [datapath]",
+            "line 1, column 12: [identity] must be a table, not a text\nhelp: what a guest is known by is `identity` under [datapath]",
         ),
     ]);
 }

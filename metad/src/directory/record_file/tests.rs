@@ -1,5 +1,5 @@
 use super::*;
-use crate::instance::{Endpoint, HttpTokens};
+use crate::instance::{ContentFile, Dialect, Endpoint, Fixed, Given, HttpTokens};
 
 mod limits;
 
@@ -23,7 +23,10 @@ network-config: |
 tags: {role: web, count: 3}
 meta-data:
   rack: {row: 7, units: [1, 2], live: true}
-options: {http-tokens: required, hop-limit: 2, endpoint: disabled}
+install: {disk: /dev/sda, packages: [vim]}
+options: {http-tokens: required, hop-limit: 2, endpoint: disabled, dialects: [ec2, hetzner]}
+iam-role: backup
+files: {/etc/motd: \"hello\\n\"}
 uuid: 4dea22b3-1d52-d8f3-2516-782e98ab3fa0
 nics:
 - mac: 52:54:00:12:34:56
@@ -31,6 +34,9 @@ nics:
   bridge: br0
   addresses: [10.1.2.3/24, \"fd00::1/64\", 10.9.9.9]
   mtu: 1400
+  dhcp: false
+  gateways: [10.1.2.1, \"fd00::ff\"]
+  nameservers: [10.9.9.1]
 - {mac: 52-54-00-12-34-57, interface: tap1}
 ";
 
@@ -41,11 +47,14 @@ const FULL_JSON: &str = r##"{
   "user-data": "#cloud-config\nruncmd: [\"true\"]\n", "vendor-data": "a\n", "network-config": "version: 2\n",
   "tags": {"role": "web", "count": "3"},
   "meta-data": {"rack": {"row": 7, "units": [1, 2], "live": true}},
-  "options": {"http-tokens": "required", "hop-limit": 2, "endpoint": "disabled"},
+  "install": {"disk": "/dev/sda", "packages": ["vim"]},
+  "options": {"http-tokens": "required", "hop-limit": 2, "endpoint": "disabled", "dialects": ["ec2", "hetzner"]},
+  "iam-role": "backup", "files": {"/etc/motd": "hello\n"},
   "uuid": "4dea22b3-1d52-d8f3-2516-782e98ab3fa0",
   "nics": [
     {"mac": "52:54:00:12:34:56", "interface": "tap0", "bridge": "br0",
-     "addresses": ["10.1.2.3/24", "fd00::1/64", "10.9.9.9"], "mtu": 1400},
+     "addresses": ["10.1.2.3/24", "fd00::1/64", "10.9.9.9"], "mtu": 1400, "dhcp": false,
+     "gateways": ["10.1.2.1", "fd00::ff"], "nameservers": ["10.9.9.1"]},
     {"mac": "52:54:00:12:34:57", "interface": "tap1"}
   ]
 }"##;
@@ -61,8 +70,11 @@ fn yaml_and_json_say_the_same() {
         Some("1.10"),
         "a number is the text that was written"
     );
-    assert_eq!(record.availability_zone.as_deref(), Some("rack-7"));
-    assert_eq!(record.region.as_deref(), Some("north"));
+    assert_eq!(
+        record.placement.availability_zone.as_deref(),
+        Some("rack-7")
+    );
+    assert_eq!(record.placement.region.as_deref(), Some("north"));
     let keys: Vec<_> = record
         .public_keys
         .iter()
@@ -82,11 +94,20 @@ fn yaml_and_json_say_the_same() {
             .as_deref(),
         Some("3")
     );
-    assert_eq!(record.http_tokens, Some(HttpTokens::Required));
-    assert_eq!(
-        (record.hop_limit, record.endpoint),
-        (Some(2), Some(Endpoint::Disabled))
-    );
+    let options = Given {
+        http_tokens: Some(HttpTokens::Required),
+        hop_limit: Some(2),
+        endpoint: Some(Endpoint::Disabled),
+        dialects: Some([Dialect::Ec2, Dialect::Hetzner].into_iter().collect()),
+        ..Given::default()
+    };
+    assert_eq!(record.options, options);
+    assert_eq!(record.role.as_deref(), Some("backup"));
+    let motd = ContentFile {
+        path: "/etc/motd".to_owned(),
+        content: "hello\n".into(),
+    };
+    assert_eq!(record.files, Some(vec![motd]));
     let nics = yaml.nics.unwrap();
     assert_eq!(nics.len(), 2);
     assert_eq!(nics[0].interface.as_deref(), Some("tap0"));
@@ -100,7 +121,13 @@ fn yaml_and_json_say_the_same() {
         nics[0].subnet.map(|subnet| subnet.to_string()).as_deref(),
         Some("10.1.2.0/24")
     );
+    let fixed = Fixed {
+        gateways: vec!["10.1.2.1".parse().unwrap(), "fd00::ff".parse().unwrap()],
+        nameservers: vec!["10.9.9.1".parse().unwrap()],
+    };
+    assert_eq!(nics[0].fixed, Some(fixed));
     assert_eq!(nics[1].mac.to_string(), "52:54:00:12:34:57");
+    assert_eq!(nics[1].fixed, None);
 }
 
 #[test]
@@ -110,7 +137,7 @@ fn a_record_may_say_little() {
         ("an empty mapping", "{}"),
         (
             "nulls",
-            "hostname: ~\nplacement:\noptions:\ntags:\npublic-keys:\nmeta-data:\nnics:\nuser-data:\n",
+            "hostname: ~\nplacement:\noptions:\ntags:\npublic-keys:\nmeta-data:\ninstall:\nnics:\nuser-data:\n",
         ),
         ("a byte order mark", "\u{feff}{}"),
     ] {
@@ -144,12 +171,13 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "unknown in placement",
             "placement:\n  zone: a\n",
-            "line 2, column 3: unknown key `zone`; known are `availability-zone`, `region`",
+            "line 2, column 3: unknown key `zone`; known are `availability-zone`, `availability-zone-id`, `region`, `group-name`, `host-id`, `partition-number`",
         ),
         (
             "unknown in a NIC",
             "nics:\n- mac: 52:54:00:12:34:56\n  iface: a\n",
-            "line 3, column 3: unknown key `iface`; known are `mac`, `interface`, `bridge`, `addresses`, `mtu`",
+            "line 3, column 3: unknown key `iface`; known are `mac`, `interface`, `bridge`, `addresses`, `mtu`, `dhcp`, \
+             `gateways`, `nameservers`",
         ),
         (
             "twice",
@@ -237,6 +265,27 @@ fn yaml_refusals_name_place_and_reason() {
             "line 1, column 58: `addresses` holds `10.0.0.5/33`, which is no address like 10.0.0.5/24",
         ),
         (
+            "gateway of a NIC with DHCP",
+            "nics: [{mac: 52:54:00:12:34:56, interface: a, addresses: [10.0.0.5/24], gateways: [10.0.0.1]}]\n",
+            "line 1, column 7: `gateways` and `nameservers` are DHCP's to hand out unless `dhcp` is false",
+        ),
+        (
+            "neither DHCP nor address",
+            "nics: [{mac: 52:54:00:12:34:56, interface: a, dhcp: false}]\n",
+            "line 1, column 7: an entry of `nics` without DHCP lacks `addresses`",
+        ),
+        (
+            "two gateways",
+            "nics: [{mac: 52:54:00:12:34:56, interface: a, dhcp: false, addresses: [10.0.0.5/24], \
+             gateways: [10.0.0.1, 10.0.0.2]}]\n",
+            "line 1, column 7: `gateways` holds two of one address family",
+        ),
+        (
+            "name server",
+            "nics: [{mac: 52:54:00:12:34:56, interface: a, nameservers: [dns.example.org]}]\n",
+            "line 1, column 60: `nameservers` holds `dns.example.org`, which is no address like 10.0.0.1",
+        ),
+        (
             "MAC",
             "nics: [{mac: 52:54}]\n",
             "line 1, column 14: `mac` is broken: `52:54` is no MAC address (six octets in hexadecimal, such as 52:54:00:12:34:56)",
@@ -280,6 +329,11 @@ fn yaml_refusals_name_place_and_reason() {
             "two documents",
             "hostname: a\n---\nhostname: b\n",
             "line 2, column 1: a second document starts here",
+        ),
+        (
+            "install key",
+            "install: {a/b: 1}\n",
+            "line 1, column 10: `install` holds the character '/'; `/` may not stand in a key",
         ),
         ("empty", " \n", "it is empty"),
     ] {

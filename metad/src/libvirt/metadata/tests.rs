@@ -1,5 +1,5 @@
 use super::*;
-use crate::instance::{Endpoint, HttpTokens};
+use crate::instance::{Dialect, Endpoint, HttpTokens};
 use crate::libvirt::domain_xml;
 
 mod predecessors;
@@ -28,6 +28,11 @@ const FULL: &str = r#"
   <m:instance-id>i-12345678</m:instance-id>
   <m:instance-type>c3.large</m:instance-type>
   <m:hostname>web1</m:hostname>
+  <m:image-id>ami-1</m:image-id>
+  <m:public-hostname>www.example.org</m:public-hostname>
+  <m:public-ipv4>198.51.100.7</m:public-ipv4>
+  <m:iam-role>backup</m:iam-role>
+  <m:files><m:file path="/etc/motd" encoding="base64">QUJD</m:file></m:files>
   <m:placement><m:availability-zone>rack-7</m:availability-zone><m:region>north</m:region></m:placement>
   <m:public-keys>
     <m:public-key name="admin"><m:key format="openssh-key">ssh-ed25519 AAAA me@host</m:key></m:public-key>
@@ -39,8 +44,9 @@ const FULL: &str = r#"
   <m:vendor-data encoding="base64">QUJD</m:vendor-data>
   <m:network-config>version: 2</m:network-config>
   <m:tags><m:tag key="role">web</m:tag><m:tag key="empty"/></m:tags>
-  <m:options http-tokens="required" hop-limit="2" endpoint="disabled"/>
+  <m:options http-tokens="required" hop-limit="2" endpoint="disabled" dialects="ec2 gce"/>
   <m:meta-data><m:rack><m:row>7</m:row><m:unit>1</m:unit><m:unit>2</m:unit></m:rack></m:meta-data>
+  <m:install>{"disk": "/dev/sda"}</m:install>
   <other:note xmlns:other="urn:other">not ours</other:note>
 "#;
 
@@ -57,8 +63,15 @@ fn every_field_is_read() {
         instance_id: Some("i-12345678".to_owned()),
         hostname: Some("web1".to_owned()),
         instance_type: Some("c3.large".to_owned()),
-        availability_zone: Some("rack-7".to_owned()),
-        region: Some("north".to_owned()),
+        image_id: Some("ami-1".to_owned()),
+        placement: Placement {
+            availability_zone: Some("rack-7".to_owned()),
+            region: Some("north".to_owned()),
+            ..Placement::default()
+        },
+        public_hostname: Some("www.example.org".to_owned()),
+        public_ipv4: Some([198, 51, 100, 7].into()),
+        role: Some("backup".to_owned()),
         public_keys: Some(vec![
             key("admin", &[(OPENSSH, "ssh-ed25519 AAAA me@host")]),
             key("backup", &[(OPENSSH, "ssh-rsa BBBB"), ("pem", "PEM")]),
@@ -66,6 +79,10 @@ fn every_field_is_read() {
         user_data: Some("#cloud-config\n".into()),
         vendor_data: Some("ABC".into()),
         network_config: Some("version: 2".into()),
+        files: Some(vec![ContentFile {
+            path: "/etc/motd".to_owned(),
+            content: "ABC".into(),
+        }]),
         tags: Some(
             [("role", "web"), ("empty", "")]
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
@@ -74,9 +91,14 @@ fn every_field_is_read() {
         meta_data: serde_json::json!({"rack": {"row": "7", "unit": ["1", "2"]}})
             .as_object()
             .cloned(),
-        http_tokens: Some(HttpTokens::Required),
-        hop_limit: Some(2),
-        endpoint: Some(Endpoint::Disabled),
+        install: serde_json::json!({"disk": "/dev/sda"}).as_object().cloned(),
+        options: Given {
+            http_tokens: Some(HttpTokens::Required),
+            hop_limit: Some(2),
+            endpoint: Some(Endpoint::Disabled),
+            dialects: Some([Dialect::Ec2, Dialect::Gce].into_iter().collect()),
+            ..Given::default()
+        },
     };
     assert_eq!(ours(FULL), Ok(expected.clone()));
     let default_namespace = FULL.replace("m:", "");

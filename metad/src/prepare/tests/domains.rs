@@ -210,6 +210,7 @@ fn earlier_spellings_of_the_same_seed_are_brought_up_to_date() {
         "ds=nocloud;s=http://169.254.169.254/nocloud/",
         "ds=nocloud-net;s=http://169.254.169.254/nocloud/",
         "ds=nocloud-net;seedfrom=http://169.254.169.254/nocloud/;",
+        "ds=nocloud;s=http://169.254.169.254/nocloud/a-secret/",
     ] {
         check(vec![(
             "seed",

@@ -29,7 +29,7 @@ fn predecessors_elements_are_read_where_a_libvirt_keeps_them() {
         assert_eq!(record.instance_id.as_deref(), Some("i-abcdef"), "{case}");
         assert_eq!(record.instance_type.as_deref(), Some("c3.large"), "{case}");
         assert_eq!(
-            record.availability_zone.as_deref(),
+            record.placement.availability_zone.as_deref(),
             Some("us-east-1d"),
             "{case}"
         );
