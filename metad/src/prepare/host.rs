@@ -178,7 +178,7 @@ impl Host {
             }
         }
         let now = self.domain(&found.name)?;
-        settled(what, again(&now.document)?)
+        settled(what, &again(&now.document)?)
     }
 
     /// Finds a network by name or UUID.
@@ -226,7 +226,7 @@ impl Host {
             why: error.message().to_owned(),
         })?;
         let now = self.network(&found.name)?;
-        settled(what, again(&now.document)?)
+        settled(what, &again(&now.document)?)
     }
 
     fn lookup(&self, name: &str) -> Result<virt::domain::Domain, HostError> {
@@ -299,7 +299,7 @@ impl Host {
 }
 
 /// Applied once more, nothing may be left to do.
-fn settled(what: String, again: Prepared) -> Result<(), HostError> {
+fn settled(what: String, again: &Prepared) -> Result<(), HostError> {
     match again.changes.is_empty() {
         true => Ok(()),
         false => Err(HostError::Otherwise {

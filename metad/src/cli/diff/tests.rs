@@ -8,10 +8,12 @@ use crate::cli::{Cli, Command, domain, network, report, tests::assert_snapshot};
 fn said(words: &[&str], dir: &std::path::Path) -> String {
     let cli = Cli::try_parse_from(words.iter().copied()).unwrap();
     let mut out = Vec::new();
-    let result = match &cli.command {
-        Command::Domain(domain::Domain::Prepare(prepare)) => prepare.run(&mut out),
-        Command::Network(network::Network::Prepare(prepare)) => prepare.run(&mut out),
-        other => panic!("{other:?} prepares nothing"),
+    let result = if let Command::Domain(domain::Domain::Prepare(prepare)) = &cli.command {
+        prepare.run(&mut out)
+    } else if let Command::Network(network::Network::Prepare(prepare)) = &cli.command {
+        prepare.run(&mut out)
+    } else {
+        panic!("{:?} prepares nothing", cli.command)
     };
     let (code, errors) = match &result {
         Ok(code) => (*code, String::new()),
