@@ -12,7 +12,7 @@ mod target;
 mod tests;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,7 +140,7 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                 headers: request.headers(),
                 instance: &caller.seat.instance,
                 answers: &caller.seat.answers,
-                address: caller.address,
+                address: caller.address.and_then(ipv4),
                 asker: Asker::Guest {
                     tokens: &app.tokens,
                     now: BootTime::now(),
@@ -149,6 +149,14 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
             limit_hops(reply, request.extensions().get::<Arc<dyn Line>>())
         },
     )
+}
+
+/// The address, if it is one of IPv4.
+fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// Puts the reply's hop limit on the connection; a token that could travel further is not sent.

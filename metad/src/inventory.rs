@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metad_common::abi::NicKey;
+use metad_common::abi::{NicKey, NicSlot};
 
 use self::bindings::{Binding, Bindings, Claim, NicName, Refused};
 use self::views::Views;
 use crate::config::Identity;
-use crate::instance::{Instance, Mac, Nic};
+use crate::instance::{Instance, Mac, Nic, Switch};
 use crate::interfaces::Interfaces;
 use crate::record::Defaults;
 use crate::render::{self, Answers};
@@ -86,7 +86,7 @@ pub struct SourceStatus {
 pub struct Resolution {
     pub snapshot: Snapshot,
     /// What the kernel's table of NICs must hold.
-    pub nics: BTreeMap<NicKey, Slot>,
+    pub nics: BTreeMap<NicKey, NicSlot>,
     /// Sources that should look again: an interface that they named came back after it had vanished.
     pub ask_again: BTreeSet<SourceIndex>,
 }
@@ -142,9 +142,11 @@ impl Inventory {
         snapshot.problems.extend(complaints(&refused, &claims));
         let mut nics = BTreeMap::new();
         for (name, machine) in &self.machines {
+            let ipv6 = machine.instance.options.ipv6 == Switch::Enabled;
             let seats: Vec<_> = machine.seats(name, &self.bindings).collect();
             for seat in seats.iter().flatten() {
-                nics.insert(NicKey::new(seat.ifindex, seat.mac.0), seat.slot);
+                let key = NicKey::new(seat.ifindex, seat.mac.0);
+                nics.insert(key, NicSlot::new(seat.slot, ipv6));
                 snapshot.seats.insert(seat.slot, Arc::clone(seat));
             }
             let hosted = Hosted {

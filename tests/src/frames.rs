@@ -2,6 +2,8 @@
 //!
 //! In come addresses, out go octets with right checksums. Nothing here sends anything.
 
+pub mod ipv6;
+
 use std::net::Ipv4Addr;
 
 /// Where guests look for metadata.
@@ -49,14 +51,8 @@ pub struct Ends {
 
 /// A TCP segment without options.
 pub fn tcp(ends: &Ends, flags: u8, sequence: u32, acknowledged: u32, payload: &[u8]) -> Vec<u8> {
-    let mut segment = Vec::new();
-    segment.extend(ends.from_port.to_be_bytes());
-    segment.extend(ends.to_port.to_be_bytes());
-    segment.extend(sequence.to_be_bytes());
-    segment.extend(acknowledged.to_be_bytes());
-    segment.extend([0x50, flags]);
-    segment.extend(64_240_u16.to_be_bytes());
-    segment.extend([0; 4]);
+    let ports = [ends.from_port, ends.to_port];
+    let mut segment = tcp_header(ports, flags, sequence, acknowledged);
     segment.extend(payload);
     let sum = checksum(&[&pseudo_header(ends, TCP, segment.len()), &segment]);
     put(&mut segment, 16, sum);
@@ -140,6 +136,18 @@ pub fn ip(ends: &Ends, protocol: u8, payload: &[u8]) -> Vec<u8> {
     frame.extend(header);
     frame.extend(payload);
     frame
+}
+
+/// TCP's header, without options or checksum.
+fn tcp_header(ports: [u16; 2], flags: u8, sequence: u32, acknowledged: u32) -> Vec<u8> {
+    let mut header = Vec::new();
+    header.extend(ports.into_iter().flat_map(u16::to_be_bytes));
+    header.extend(sequence.to_be_bytes());
+    header.extend(acknowledged.to_be_bytes());
+    header.extend([0x50, flags]);
+    header.extend(64_240_u16.to_be_bytes());
+    header.extend([0; 4]);
+    header
 }
 
 fn ethernet(from: Mac, to: Mac, kind: u16) -> Vec<u8> {

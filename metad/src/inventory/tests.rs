@@ -91,8 +91,8 @@ fn a_running_domain_is_seated_on_its_tap() {
         let mut inventory = inventory(identity);
         inventory.apply(put(0, domain("web1", 1)));
         let resolution = resolve(&mut inventory);
-        let slot = resolution.nics.get(&NicKey::new(ifindex, MAC.0)).copied();
-        let seat = slot.and_then(|slot| resolution.snapshot.seats.get(&slot));
+        let nic = resolution.nics.get(&NicKey::new(ifindex, MAC.0));
+        let seat = nic.and_then(|nic| resolution.snapshot.seats.get(&nic.slot));
         assert_eq!(
             seat.map(|seat| seat.instance.name.as_str()),
             Some("web1"),
