@@ -114,9 +114,9 @@ mod tests {
 
     #[test]
     fn addresses_are_read_one_behind_the_other() {
-        let frame: Vec<u8> = (0..34).collect();
-        let frame = &frame[..];
-        let address = |from: u8| Address(std::array::from_fn(|at| from + at as u8));
+        let octets: Vec<u8> = (0..34).collect();
+        let frame = &octets[..];
+        let address = |from: usize| Address(octets[from..from + 16].try_into().unwrap());
         for (case, offset, expected) in [
             ("first", 0, Some([address(0), address(16)])),
             ("last", 2, Some([address(2), address(18)])),

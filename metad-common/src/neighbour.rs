@@ -15,7 +15,8 @@ pub const HOP_LIMIT: u8 = 255;
 /// Octets of an advertisement with its one option, from ICMPv6 on.
 const ADVERTISEMENT_LENGTH: u8 = 32;
 /// Octets of the frame that holds it.
-pub const FRAME_LENGTH: u32 = offset::ICMPV6 as u32 + ADVERTISEMENT_LENGTH as u32;
+pub const FRAME_LENGTH: u32 = 86;
+const _: () = assert!(FRAME_LENGTH as usize == offset::ICMPV6 + ADVERTISEMENT_LENGTH as usize);
 
 /// Flags of an advertisement: it answers a solicitation; it replaces what the asker knew.
 const SOLICITED: u8 = 0x40;
@@ -131,7 +132,7 @@ mod tests {
             .chunks(2)
             .map(|pair| u64::from(pair[0]) << 8 | u64::from(pair[1]))
             .sum();
-        sum % 0xffff == 0
+        sum.is_multiple_of(0xffff)
     }
 
     #[test]

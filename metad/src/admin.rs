@@ -17,6 +17,8 @@ pub use status::{
     Status,
 };
 
+use crate::signer::Certificate;
+
 /// What the daemon behind the socket can say and do.
 pub trait Host: Send + Sync + 'static {
     /// Everything `metad status` prints.
@@ -24,6 +26,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// What the guest would be told, with a valid token, from the NIC that `query` names or its first running one.
     fn query(&self, query: &Query) -> Result<Reply, QueryError>;
+
+    /// The public half of the key that instances are vouched for with.
+    fn certificate(&self) -> Certificate;
 
     /// Asks the daemon to end cleanly, and returns at once.
     fn stop(&self);

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod down;
+mod identity;
 mod log;
 mod query;
 mod report;
@@ -59,6 +60,18 @@ The request counts as one with a valid session token, whatever `-H` says, so tha
 than 200 goes to standard error and into the exit code: 8 for 404, 9 for any other refusal, 10 for
 5xx.")]
     Query(Query),
+    /// Show what others need to check who an instance is: certificate, key set, OpenID Connect
+    #[command(
+        subcommand_required = true,
+        arg_required_else_help = true,
+        after_help = "Examples:
+  sudo metad identity cert > certificate          for `openssl smime -verify -certfile certificate`
+  sudo metad identity jwks > jwks.json            for whoever checks tokens
+  sudo metad identity openid-configuration        to publish at ISSUER/.well-known/
+
+All of it is public. Asks the running daemon; without one, reads the state directory."
+    )]
+    Identity(Identity),
     /// Stop the daemon and remove every trace of it from the host
     #[command(after_help = "Examples:
   sudo metad down
@@ -136,6 +149,37 @@ struct Query {
 }
 
 #[derive(Debug, Args)]
+struct Identity {
+    #[command(subcommand)]
+    shown: Shown,
+}
+
+#[derive(Debug, Subcommand)]
+enum Shown {
+    /// The certificate, in PEM
+    Cert {
+        #[command(flatten)]
+        place: Place,
+        /// Print it in DER
+        #[arg(long)]
+        der: bool,
+    },
+    /// The key set (JWKS, RFC 7517)
+    Jwks {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// The discovery document of OpenID Connect, for the issuer that is configured
+    OpenidConfiguration {
+        #[command(flatten)]
+        place: Place,
+        /// Where the key set is published [default: ISSUER/.well-known/jwks.json]
+        #[arg(long, value_name = "URL")]
+        jwks_uri: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
 struct Down {
     #[command(flatten)]
     place: Place,
@@ -182,7 +226,20 @@ impl Command {
                 let place = query.place.names()?;
                 query::run(&place, &query.asked(), query.include, &mut out)
             }
+            Self::Identity(identity) => identity.shown.run(&mut out),
             Self::Down(down) => down::run(&down.place.names()?, &mut out),
+        }
+    }
+}
+
+impl Shown {
+    fn run(&self, out: &mut dyn Write) -> anyhow::Result<u8> {
+        match self {
+            Self::Cert { place, der } => identity::certificate(&place.names()?, *der, out),
+            Self::Jwks { place } => identity::jwks(&place.names()?, out),
+            Self::OpenidConfiguration { place, jwks_uri } => {
+                identity::openid_configuration(&place.config()?, jwks_uri.as_deref(), out)
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use self::doorbell::Doorbell;
 use self::herald::Herald;
+use crate::credentials::News;
 use crate::datapath::{Datapath, Strangers};
 use crate::instance::Mac;
 use crate::interfaces::{Happening, Interfaces};
@@ -28,6 +29,8 @@ pub struct Inputs {
     pub changes: mpsc::Receiver<Change>,
     pub happenings: mpsc::Receiver<Happening>,
     pub strangers: Strangers,
+    /// Credentials of IAM roles, as they come and expire; closed where there are no roles.
+    pub credentials: mpsc::Receiver<News>,
     /// Asks each source to read everything again, in the order of the configuration.
     pub bells: Vec<Arc<Notify>>,
 }
@@ -91,6 +94,7 @@ impl Conductor {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 Some(change) = self.inputs.changes.recv() => self.take(change),
+                Some(news) = self.inputs.credentials.recv() => self.inventory.hear(news),
                 happening = self.inputs.happenings.recv() => {
                     let happening = happening
                         .ok_or_else(|| anyhow::anyhow!("the network interfaces cannot be followed any more"))?;

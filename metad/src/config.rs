@@ -2,6 +2,8 @@
 //! refused with its place in the file; nothing is guessed and nothing is ignored.
 
 mod file;
+mod iam;
+mod issuer;
 mod pattern;
 mod section;
 mod site;
@@ -10,6 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use file::Fault;
+pub use iam::{Origin, Role};
 pub use pattern::Pattern;
 
 use crate::record::Defaults;
@@ -40,6 +43,10 @@ pub struct Config {
     pub datapath: Datapath,
     /// What holds for instances that say nothing themselves.
     pub defaults: Defaults,
+    /// Who vouches for instances in tokens; `None`: [`Config::issuer`] has a default.
+    pub issuer: Option<String>,
+    /// The IAM roles whose credentials guests may read.
+    pub roles: Vec<Role>,
     /// In the order of the file; the later one wins.
     pub sources: Vec<Source>,
 }
@@ -196,6 +203,8 @@ impl Default for Config {
             state_directory: None,
             datapath: Datapath::default(),
             defaults: Defaults::default(),
+            issuer: None,
+            roles: Vec::new(),
             sources: default_sources(),
         }
     }

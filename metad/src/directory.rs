@@ -1,7 +1,7 @@
 //! A directory of record files as a source: files in, changes out, as soon as a file is closed or renamed into place.
 //!
-//! `NAME.yaml`, `NAME.yml` and `NAME.json` say a record for the machine NAME; everything else in the directory is
-//! somebody else's. A relative `user-data-file` stays within the directory, an absolute one may be anywhere. A
+//! `NAME.yaml`, `NAME.yml` and `NAME.json` say a record for the machine NAME, and so do some files of older tools
+//! ([`origin`]); everything else in the directory is somebody else's. A relative `user-data-file` stays within the directory, an absolute one may be anywhere. A
 //! directory that does not exist holds no records; one that cannot be read leaves what was told as it is. What must
 //! never happen: a file that is still being written counts, or a refusal carries user-data.
 
@@ -18,11 +18,13 @@ use pending::{Interest, Pending};
 use shelf::Shelf;
 
 mod inotify;
+pub mod origin;
 mod pending;
 mod place;
 pub mod record_file;
 mod schema;
 mod shelf;
+mod stem;
 
 /// How often a directory is looked at that cannot be watched.
 const UNWATCHED: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@
 mod caller;
 mod decide;
 mod log;
+mod proof;
 mod reply;
 mod target;
 #[cfg(test)]
@@ -14,7 +15,7 @@ mod tests;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -32,6 +33,7 @@ use crate::identity::{Caller, Peer, Unknown};
 use crate::instance::Instance;
 use crate::inventory::Snapshot;
 use crate::render::Answers;
+use crate::signer::Signer;
 use crate::token::{BootTime, Tokens};
 
 use caller::Identified;
@@ -53,6 +55,7 @@ const BODY_TIME: Duration = Duration::from_secs(5);
 pub struct App {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub tokens: Tokens,
+    pub signer: Signer,
     /// Whether a connection may ask more than once. Some clients read to the end of it and would hang.
     pub keep_alive: bool,
 }
@@ -89,6 +92,7 @@ pub fn router(app: App) -> Router {
 /// Answers as `instance` would be answered with a valid token, for the host's administrator. `address` is the source
 /// address that the guest would have. Refusals say why in [`REASON`].
 pub fn answer_as(
+    signer: &Signer,
     instance: &Instance,
     answers: &Answers,
     address: Option<Ipv4Addr>,
@@ -104,6 +108,9 @@ pub fn answer_as(
             instance,
             answers,
             address,
+            signer,
+            wall: SystemTime::now(),
+            ipv6: false,
             asker: Asker::Administrator,
         }),
         None => malformed(),
@@ -124,7 +131,7 @@ fn parsed(target: &str) -> Option<Target> {
     } else {
         format!("/{target}").parse().ok()?
     };
-    Target::new(uri.path()).ok()
+    Some(Target::new(uri.path()).ok()?.with_query(uri.query()))
 }
 
 /// A route: the guest, its request, the decision, and what that means for the connection.
@@ -141,6 +148,9 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                 instance: &caller.seat.instance,
                 answers: &caller.seat.answers,
                 address: caller.address.and_then(ipv4),
+                signer: &app.signer,
+                wall: SystemTime::now(),
+                ipv6: caller.over_ipv6,
                 asker: Asker::Guest {
                     tokens: &app.tokens,
                     now: BootTime::now(),
@@ -228,6 +238,7 @@ async fn normalise(mut request: Request, next: Next) -> Response {
     let Ok(target) = Target::new(request.uri().path()) else {
         return malformed().into_response();
     };
+    let target = target.with_query(request.uri().query());
     let Ok(uri) = target.escaped().parse() else {
         return malformed().into_response();
     };

@@ -1,5 +1,6 @@
 //! What metad knows of one virtual machine, whatever source said so. No libvirt types, no HTTP, no files.
 
+mod credentials;
 mod options;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
+pub use credentials::{Credentials, Secret};
 pub use options::{Dialect, Dialects, Endpoint, Given, HttpTokens, Options, Prefix, Switch};
+
+/// Where NoCloud's files are for every process in a guest.
+const NOCLOUD_URL: &str = "http://169.254.169.254/nocloud/";
 
 /// A virtual machine with every default filled in: what guests are told.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +38,8 @@ pub struct Instance {
     pub public_keys: Vec<PublicKey>,
     /// The IAM role whose credentials the guest may read; the configuration says where they come from.
     pub role: Option<String>,
+    /// That role's, as long as there are valid ones.
+    pub credentials: Option<Arc<Credentials>>,
     /// Byte for byte what the guest gets. `None`: its owner gave none, which is not the same as empty.
     pub user_data: Option<Bytes>,
     pub vendor_data: Option<Bytes>,
@@ -51,6 +58,20 @@ pub struct Instance {
     pub options: Options,
     pub nics: Vec<Nic>,
     pub disks: Vec<Disk>,
+}
+
+impl Instance {
+    /// Where NoCloud's files are, for SMBIOS or the kernel's command line. `None` where they do not answer, or only below
+    /// a secret that the host does not have.
+    pub fn nocloud_url(&self) -> Option<String> {
+        if !self.options.dialects.has(Dialect::NoCloud) {
+            return None;
+        }
+        match self.options.nocloud {
+            Prefix::Open => Some(NOCLOUD_URL.to_owned()),
+            Prefix::Secret => Some(format!("{NOCLOUD_URL}{}/", self.seed.as_ref()?)),
+        }
+    }
 }
 
 /// Where a machine stands, in EC2's words.
@@ -135,6 +156,16 @@ pub struct Nic {
     pub subnet: Option<Cidr>,
     /// Octets, where the network or the interface states it.
     pub mtu: Option<u32>,
+    /// `Some`: no DHCP server hands out `addresses`, the guest must take them itself.
+    pub fixed: Option<Fixed>,
+}
+
+/// What a guest must know besides its addresses where no DHCP server tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fixed {
+    /// One for each address family at most.
+    pub gateways: Vec<IpAddr>,
+    pub nameservers: Vec<IpAddr>,
 }
 
 /// An address with a prefix length.
@@ -181,6 +212,9 @@ pub struct Disk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskKind {
     Disk,
+    /// Scratch space that may be lost, by EC2's number.
+    Ephemeral(u8),
+    Swap,
     Cdrom,
     Floppy,
 }
@@ -228,6 +262,28 @@ impl std::str::FromStr for Mac {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::sample;
+
+    #[test]
+    fn nocloud_url_is_where_the_files_answer() {
+        let all = Options::default().dialects;
+        let none = Dialects::default();
+        let plain = Some("http://169.254.169.254/nocloud/");
+        let secret = Some("http://169.254.169.254/nocloud/s3ed/");
+        for (case, dialects, prefix, seed, expected) in [
+            ("open", all, Prefix::Open, None, plain),
+            ("open, seed or not", all, Prefix::Open, Some("s3ed"), plain),
+            ("secret", all, Prefix::Secret, Some("s3ed"), secret),
+            ("secret that nobody has", all, Prefix::Secret, None, None),
+            ("off", none, Prefix::Open, Some("s3ed"), None),
+        ] {
+            let mut instance = sample::instance();
+            instance.options.dialects = dialects;
+            instance.options.nocloud = prefix;
+            instance.seed = seed.map(str::to_owned);
+            assert_eq!(instance.nocloud_url().as_deref(), expected, "{case}");
+        }
+    }
 
     #[test]
     fn mac_reads_what_libvirt_and_people_write() {

@@ -5,6 +5,7 @@
 
 mod bindings;
 mod merge;
+mod roles;
 mod slots;
 mod views;
 
@@ -15,8 +16,10 @@ use std::time::Duration;
 use metad_common::abi::{NicKey, NicSlot};
 
 use self::bindings::{Binding, Bindings, Claim, NicName, Refused};
+use self::roles::Roles;
 use self::views::Views;
 use crate::config::Identity;
+use crate::credentials::News;
 use crate::instance::{Instance, Mac, Nic, Switch};
 use crate::interfaces::Interfaces;
 use crate::record::Defaults;
@@ -96,6 +99,7 @@ pub struct Resolution {
 pub struct Inventory {
     identity: Identity,
     defaults: Defaults,
+    roles: Roles,
     views: Views,
     machines: BTreeMap<String, Machine>,
     bindings: Bindings,
@@ -117,9 +121,31 @@ impl Inventory {
         Self {
             identity,
             defaults,
+            roles: Roles::default(),
             views: Views::new(sources),
             machines: BTreeMap::new(),
             bindings: Bindings::default(),
+        }
+    }
+
+    /// Knows the IAM roles of these names from now on.
+    #[must_use]
+    pub fn with_roles(mut self, names: impl Iterator<Item = String>) -> Self {
+        self.roles = names.collect();
+        self
+    }
+
+    /// Takes in what is new of a role's credentials.
+    pub fn hear(&mut self, news: News) {
+        let role = news.role.clone();
+        if !self.roles.hear(news) {
+            return;
+        }
+        let machines = self.machines.iter();
+        let whose = machines.filter(|(_, machine)| machine.instance.role.as_ref() == Some(&role));
+        let names: Vec<String> = whose.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.refresh(&name);
         }
     }
 
@@ -139,6 +165,9 @@ impl Inventory {
             problems: self.views.problems(|name| self.machines.contains_key(name)),
             ..Snapshot::default()
         };
+        let machines = self.machines.iter();
+        let instances = machines.map(|(name, machine)| (name.as_str(), &*machine.instance));
+        snapshot.problems.extend(self.roles.problems(instances));
         snapshot.problems.extend(complaints(&refused, &claims));
         let mut nics = BTreeMap::new();
         for (name, machine) in &self.machines {
@@ -173,7 +202,8 @@ impl Inventory {
             self.machines.remove(name);
             return;
         };
-        let instance = merge::instance(&self.defaults, subject, &additions);
+        let mut instance = merge::instance(&self.defaults, subject, &additions);
+        instance.credentials = self.roles.credentials(instance.role.as_deref());
         let (running, reading) = (subject.running, subject.reading);
         match self.machines.get_mut(name) {
             Some(machine) if *machine.instance == instance => {

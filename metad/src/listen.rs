@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 use crate::http::{self, App};
 use crate::identity::{self, Flows};
 use crate::inventory::{Slot, Snapshot};
+use crate::signer::Signer;
 use crate::token::Tokens;
 
 use connection::Connection;
@@ -45,6 +46,7 @@ pub struct Desk {
     pub swapped: Arc<Notify>,
     pub flows: Arc<dyn Flows>,
     pub tokens: Tokens,
+    pub signer: Signer,
     /// Whether a connection may ask more than once.
     pub keep_alive: bool,
     /// Reads the slot out of a peer's address.
@@ -58,12 +60,14 @@ impl Desk {
         swapped: Arc<Notify>,
         flows: Arc<dyn Flows>,
         tokens: Tokens,
+        signer: Signer,
     ) -> Self {
         Self {
             snapshot,
             swapped,
             flows,
             tokens,
+            signer,
             keep_alive: false,
             slot_of: identity::slot_of,
         }
@@ -84,6 +88,7 @@ pub async fn serve(
     let router = http::router(App {
         snapshot: Arc::clone(&desk.snapshot),
         tokens: desk.tokens.clone(),
+        signer: desk.signer.clone(),
         keep_alive: desk.keep_alive,
     });
     let mut open = JoinSet::new();

@@ -3,10 +3,13 @@
 //! In: an instance and the NIC that will ask. Out: every answer, ready to send. Nothing listed may be missing, and
 //! nothing here knows HTTP, tokens or the clock, but for the time at which the answers were made.
 
+mod claims;
 mod document;
 mod ec2;
+mod iam;
 mod names;
 mod network;
+mod network_config;
 mod nocloud;
 mod overlay;
 #[cfg(test)]
@@ -15,15 +18,22 @@ mod tree;
 mod version;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use crate::instance::{Dialect, Instance};
+use crate::signer::{Form, Proofs};
 
+pub use claims::claims;
 pub use tree::{Answer, Content, ETag, Tree};
 pub use version::Version;
+
+/// Where the identity document is, below an EC2 version.
+pub const DOCUMENT: &str = "dynamic/instance-identity/document";
 
 /// Every answer for one NIC of one instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +43,8 @@ pub struct Answers {
     trees: BTreeMap<Dialect, Tree>,
     /// When these answers came to be, for `Last-Modified`.
     pub made: SystemTime,
+    /// What was signed for this NIC.
+    pub proofs: Arc<Proofs>,
 }
 
 impl Default for Answers {
@@ -41,6 +53,7 @@ impl Default for Answers {
         Self {
             trees: BTreeMap::new(),
             made: SystemTime::UNIX_EPOCH,
+            proofs: Arc::default(),
         }
     }
 }
@@ -53,29 +66,64 @@ impl Answers {
 }
 
 /// A body that is known beforehand, or that depends on the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Body {
     Bytes(Bytes),
     /// The IPv4 address that the request came from.
     CallerIpv4,
-    /// The same with known text on both sides.
+    /// The same with known text on both sides, and the whole text for callers that have none.
     AroundCallerIpv4 {
         before: Bytes,
         after: Bytes,
+        without: Bytes,
     },
+    /// A listing that holds names which callers without an IPv4 address must not see; `None`: they see nothing at all.
+    Listing {
+        all: Bytes,
+        without: Option<Bytes>,
+    },
+    /// What proves the identity document, made when it is asked for.
+    Proof(Form),
 }
 
 impl Body {
-    /// Returns the octets to send; `None` where they need the caller's address and it is not known.
+    /// Returns the octets to send; `None` where they need the caller's address and it is not known, or a signature.
     pub fn bytes(&self, caller: Option<Ipv4Addr>) -> Option<Bytes> {
         match self {
-            Self::Bytes(bytes) => Some(bytes.clone()),
+            Self::Bytes(bytes) | Self::Listing { all: bytes, .. } => Some(bytes.clone()),
             Self::CallerIpv4 => caller.map(|address| address.to_string().into()),
-            Self::AroundCallerIpv4 { before, after } => caller.map(|address| {
+            Self::AroundCallerIpv4 { before, after, .. } => caller.map(|address| {
                 [before.as_ref(), address.to_string().as_bytes(), after]
                     .concat()
                     .into()
             }),
+            Self::Proof(_) => None,
+        }
+    }
+
+    /// Returns the octets to send to a caller that has no IPv4 address; `None` where there is nothing for it.
+    pub fn without_ipv4(&self) -> Option<Bytes> {
+        match self {
+            Self::Bytes(bytes) | Self::AroundCallerIpv4 { without: bytes, .. } => {
+                Some(bytes.clone())
+            }
+            Self::Listing { without, .. } => without.clone(),
+            Self::CallerIpv4 | Self::Proof(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    /// Says how long it is: what it holds may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::CallerIpv4 => f.write_str("CallerIpv4"),
+            Self::AroundCallerIpv4 { without, .. } => {
+                write!(f, "AroundCallerIpv4({})", without.len())
+            }
+            Self::Listing { all, .. } => write!(f, "Listing({})", all.len()),
+            Self::Proof(form) => write!(f, "Proof({form:?})"),
         }
     }
 }
@@ -106,7 +154,11 @@ pub fn answers_made(instance: &Instance, nic: usize, made: SystemTime) -> Answer
     if instance.options.dialects.has(Dialect::Ec2) {
         trees.insert(Dialect::Ec2, Tree::from(ec2));
     }
-    Answers { trees, made }
+    Answers {
+        trees,
+        made,
+        proofs: Arc::default(),
+    }
 }
 
 #[cfg(test)]

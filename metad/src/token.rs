@@ -17,7 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::instance::Instance;
 
-pub use key::{Fault, KeyError};
+pub use key::KeyError;
 
 /// The longest life of a token, in seconds: six hours, as EC2 documents.
 pub const TTL_MAX: u32 = 21_600;

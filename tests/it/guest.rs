@@ -4,6 +4,7 @@
 
 mod debian;
 mod domains;
+mod ignition;
 mod networks;
 mod nics;
 mod trust;
@@ -21,6 +22,8 @@ use metad_tests::virt::{Asked, Description, Guest, Host, Identity, Metadata, Nic
 const SMALL_BOOT: Duration = Duration::from_secs(180);
 /// cloud-init without KVM takes a minute; a busy machine takes its time.
 const DEBIAN_BOOT: Duration = Duration::from_secs(400);
+/// A log-in takes two seconds without KVM; on a busy machine the first attempts run into their own limits.
+const LOGIN: Duration = Duration::from_secs(180);
 /// What libvirt tells at once, with the patience that a busy machine needs.
 const SOON: Duration = Duration::from_secs(30);
 

@@ -2,9 +2,12 @@
 //!
 //! Every test has a host of its own and runs inside a sandbox; none may touch the machine's own network.
 
+mod conformance;
 mod control;
 mod drops;
+mod edges;
 mod host;
+mod identity;
 mod lifecycle;
 mod networks;
 mod offload;

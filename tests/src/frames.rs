@@ -51,17 +51,27 @@ pub struct Ends {
 
 /// A TCP segment without options.
 pub fn tcp(ends: &Ends, flags: u8, sequence: u32, acknowledged: u32, payload: &[u8]) -> Vec<u8> {
-    let ports = [ends.from_port, ends.to_port];
-    let mut segment = tcp_header(ports, flags, sequence, acknowledged);
-    segment.extend(payload);
-    let sum = checksum(&[&pseudo_header(ends, TCP, segment.len()), &segment]);
-    put(&mut segment, 16, sum);
-    ip(ends, TCP, &segment)
+    segment(ends, (0x50, flags), (sequence, acknowledged), payload)
 }
 
 /// The first segment of a connection.
 pub fn syn(ends: &Ends) -> Vec<u8> {
     tcp(ends, SYN, 1, 0, b"")
+}
+
+/// The first segment of a connection, with TCP options: whole words, 40 octets at most.
+pub fn syn_with(ends: &Ends, options: &[u8]) -> Vec<u8> {
+    let words = u8::try_from(5 + options.len() / 4).unwrap_or(u8::MAX);
+    segment(ends, (words << 4, SYN), (1, 0), options)
+}
+
+/// Length of the header and flags; numbers sent and acknowledged; whatever follows the plain header.
+fn segment(ends: &Ends, kind: (u8, u8), numbers: (u32, u32), rest: &[u8]) -> Vec<u8> {
+    let mut segment = tcp_header([ends.from_port, ends.to_port], kind, numbers);
+    segment.extend(rest);
+    let sum = checksum(&[&pseudo_header(ends, TCP, segment.len()), &segment]);
+    put(&mut segment, 16, sum);
+    ip(ends, TCP, &segment)
 }
 
 /// A UDP datagram.
@@ -138,13 +148,13 @@ pub fn ip(ends: &Ends, protocol: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// TCP's header, without options or checksum.
-fn tcp_header(ports: [u16; 2], flags: u8, sequence: u32, acknowledged: u32) -> Vec<u8> {
+/// TCP's header, without options or checksum; arguments as of [`segment`].
+fn tcp_header(ports: [u16; 2], kind: (u8, u8), numbers: (u32, u32)) -> Vec<u8> {
     let mut header = Vec::new();
     header.extend(ports.into_iter().flat_map(u16::to_be_bytes));
-    header.extend(sequence.to_be_bytes());
-    header.extend(acknowledged.to_be_bytes());
-    header.extend([0x50, flags]);
+    header.extend(numbers.0.to_be_bytes());
+    header.extend(numbers.1.to_be_bytes());
+    header.extend([kind.0, kind.1]);
     header.extend(64_240_u16.to_be_bytes());
     header.extend([0; 4]);
     header

@@ -11,6 +11,7 @@ mod cache;
 mod command;
 mod cpio;
 mod debian;
+pub mod ignition;
 mod kernel;
 mod small;
 

@@ -43,6 +43,24 @@ pub fn program(name: &str) -> bool {
     found
 }
 
+/// Whether Debian's own Python has a module. Whatever else is called `python3` here has others.
+///
+/// # Panics
+/// Where it does not, although `METAD_TESTS=require` is set.
+#[must_use = "without the module the test cannot say anything"]
+pub fn python_module(name: &str) -> bool {
+    let found = std::process::Command::new("/usr/bin/python3")
+        .args(["-c", &format!("import {name}")])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !found {
+        refuse(&format!(
+            "Python's `{name}` is not installed: run `cargo xtask setup`"
+        ));
+    }
+    found
+}
+
 /// Puts a sentence next to the test in the report: a count, a time.
 pub fn note(text: &str) {
     report("note", text);

@@ -6,6 +6,7 @@
 mod bpf;
 mod build_ebpf;
 mod ci;
+mod conformance;
 mod demo;
 mod elf;
 mod images;
@@ -65,6 +66,8 @@ enum Task {
         #[arg(long)]
         rebuild: bool,
     },
+    /// See whether a metadata server, ours or another, does what its clients rely on
+    Conformance(conformance::Options),
     /// Check format, lints, documentation, licences and the rules of the house
     Ci,
     /// Run a command as root in namespaces that vanish with it
@@ -99,6 +102,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test { floor, filter } => test::run(floor, filter.as_deref()),
         Task::Demo(options) => demo::run(&options),
         Task::Images { rebuild } => images::run(rebuild).map(|()| ExitCode::SUCCESS),
+        Task::Conformance(options) => conformance::run(&options),
         Task::Ci => ci::run(),
         Task::Sandbox { command } => {
             let (program, words) = command.split_first().context("no command")?;

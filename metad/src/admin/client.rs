@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{Query, QueryError, Reply, Status};
+use crate::signer::Certificate;
 
 /// How long the daemon may take for one answer. It never waits for anything while it makes one.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -103,6 +104,18 @@ impl Client {
         } else {
             Err(serde_json::from_slice(&body)
                 .map_or_else(|_| self.strange(status), ClientError::Query))
+        }
+    }
+
+    /// Fetches the public half of the key that instances are vouched for with.
+    pub async fn certificate(&self) -> Result<Certificate, ClientError> {
+        let (status, body) = self
+            .ask(Method::GET, "/identity/cert", Bytes::new())
+            .await?;
+        if status == StatusCode::OK {
+            Certificate::from_pem(&body).map_err(|problem| self.broken(problem))
+        } else {
+            Err(self.strange(status))
         }
     }
 

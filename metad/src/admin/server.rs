@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::UnixListener;
@@ -26,6 +27,8 @@ pub async fn serve(
     let routes = Router::new()
         .route("/status", get(status))
         .route("/query", post(query))
+        .route("/identity/cert", get(certificate))
+        .route("/identity/jwks", get(jwks))
         .route("/stop", post(end))
         .layer(DefaultBodyLimit::max(REQUEST_MAX))
         .with_state(host);
@@ -55,6 +58,16 @@ async fn query(State(host): AnyHost, query: Result<Json<Query>, JsonRejection>) 
         Ok(reply) => Json(reply).into_response(),
         Err(error) => (status_of(&error), Json(error)).into_response(),
     }
+}
+
+async fn certificate(State(host): AnyHost) -> Response {
+    let kind = [(CONTENT_TYPE, "application/x-pem-file")];
+    (kind, host.certificate().pem().to_owned()).into_response()
+}
+
+async fn jwks(State(host): AnyHost) -> Response {
+    let kind = [(CONTENT_TYPE, "application/jwk-set+json")];
+    (kind, host.certificate().jwks().to_string()).into_response()
 }
 
 async fn end(State(host): AnyHost) -> StatusCode {

@@ -57,6 +57,9 @@ pub struct InstanceStatus {
     pub uuid: String,
     pub running: bool,
     pub nics: Vec<NicStatus>,
+    /// Where the guest finds NoCloud's files; holds the secret of a secret prefix. `None`: nowhere.
+    #[serde(default)]
+    pub nocloud_url: Option<String>,
 }
 
 /// A NIC; the last three are `None` while it has no seat, that is, while it cannot be answered.
@@ -155,5 +158,6 @@ fn instance(hosted: &Hosted) -> InstanceStatus {
         uuid: instance.uuid.to_string(),
         running: hosted.running,
         nics: nics.collect(),
+        nocloud_url: instance.nocloud_url(),
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::*;
 
 mod claims;
+mod identity;
 
 /// Knows `web1` and one path.
 struct Double {
@@ -47,6 +48,10 @@ impl Host for Double {
         }
     }
 
+    fn certificate(&self) -> Certificate {
+        crate::signer::sample::signer().certificate().clone()
+    }
+
     fn stop(&self) {
         self.stop.send_replace(true);
     }
@@ -73,6 +78,7 @@ pub(crate) fn example() -> Status {
                 ifindex: Some(5),
                 slot: Some(1),
             }],
+            nocloud_url: Some("http://169.254.169.254/nocloud/".to_owned()),
         }],
         sources: vec![SourceStatus {
             name: "libvirt qemu:///system".to_owned(),
@@ -145,7 +151,8 @@ fn status_is_written_as_documented() {
         "instances": [{
             "name": "web1", "instance-id": "i-0123456789abcdef0", "uuid": "01234567-89ab-cdef-0123-456789abcdef",
             "running": true,
-            "nics": [{"mac": "52:54:00:00:00:01", "interface": "vnet0", "ifindex": 5, "slot": 1}]
+            "nics": [{"mac": "52:54:00:00:00:01", "interface": "vnet0", "ifindex": 5, "slot": 1}],
+            "nocloud-url": "http://169.254.169.254/nocloud/"
         }],
         "sources": [{"name": "libvirt qemu:///system", "away": null, "subjects": 1}],
         "problems": [],

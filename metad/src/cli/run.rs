@@ -23,9 +23,10 @@ use crate::interfaces::watch as interfaces;
 use crate::inventory::{Inventory, Snapshot};
 use crate::listen::{self, Desk};
 use crate::netns::{Namespace, veth};
+use crate::signer::Signer;
 use crate::source::Outlet;
 use crate::token::Tokens;
-use crate::{directory, libvirt};
+use crate::{credentials, directory, libvirt};
 
 /// How long the daemon waits for its sources before it says that it is ready without them.
 const SOURCES_TIME: Duration = Duration::from_secs(5);
@@ -110,6 +111,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
     let (flows, strangers) = (datapath.flows()?, datapath.strangers()?);
     let listeners = namespace.run(listeners)??;
     let tokens = Tokens::open(&config.token_key())?;
+    let signer = open_signer(config)?;
 
     let (stop, stopped) = watch::channel(false);
     let (changes_in, changes) = mpsc::channel(1_024);
@@ -121,14 +123,18 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         datapath: Arc::new(Mutex::new(datapath)),
         progress: watch::Sender::new(Progress::default()),
     };
+    let (news, _followers) = credentials::follow(&config.roles);
     let inputs = Inputs {
         changes,
+        credentials: news,
         happenings: interfaces::watch().await?,
         strangers,
         bells: sources.bells.clone(),
     };
     let names = config.sources.iter().map(ToString::to_string).collect();
-    let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names);
+    let roles = config.roles.iter().map(|role| role.name.clone());
+    let inventory =
+        Inventory::new(config.datapath.identity, config.defaults.clone(), names).with_roles(roles);
     let conductor = Conductor::new(inventory, inputs, outputs.clone());
     let mut conducting = tokio::spawn(conductor.run(stopped.clone()));
     tokio::select! {
@@ -143,10 +149,11 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
             Arc::clone(&outputs.swapped),
             Arc::new(flows),
             tokens,
+            signer.clone(),
         )
     };
     let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
-    let daemon = Daemon::new(config, &outputs, stop.clone());
+    let daemon = Daemon::new(config, &outputs, signer, stop.clone());
     let door = tokio::spawn(admin::serve(claim.listen()?, Arc::new(daemon), stopped));
     ready::tell(config);
     let ended = until_end(&stop, conducting, listening).await;
@@ -155,6 +162,17 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         tracing::warn!(%error, "the admin socket failed");
     }
     ended
+}
+
+/// Opens the key that instances are vouched for with. A first start makes it, in a fraction of a second.
+fn open_signer(config: &Config) -> Result<Signer> {
+    let host = rustix::system::uname();
+    let name = format!(
+        "metad {} on {}",
+        config.name,
+        host.nodename().to_string_lossy()
+    );
+    Ok(Signer::open(&config.state_dir(), &name, &config.issuer())?)
 }
 
 /// Waits for a signal, for the administrator, or for a room to fail; then ends the others.

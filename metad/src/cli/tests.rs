@@ -26,7 +26,7 @@ pub(super) fn assert_snapshot(name: &str, text: &str) {
     );
 }
 
-const COMMANDS: [&str; 5] = ["serve", "check", "status", "query", "down"];
+const COMMANDS: [&str; 6] = ["serve", "check", "status", "query", "identity", "down"];
 
 #[test]
 fn help_is_as_written_down() {
@@ -82,6 +82,9 @@ fn wrong_words_are_refused() {
         "metad serve --log metad=loud",
         "metad serve --log-format xml",
         "metad status --yaml",
+        "metad identity",
+        "metad identity key",
+        "metad identity jwks --der",
     ] {
         let error = Cli::try_parse_from(words.split(' ')).unwrap_err();
         assert_eq!(error.exit_code(), i32::from(exit::USAGE), "{words}");
@@ -96,6 +99,9 @@ fn right_words_are_taken() {
         "metad check --json --config /x",
         "metad status --json --name lab",
         "metad query --as web1 / --method head --nic 52:54:00:00:00:01 -H A:b -H C:d -i",
+        "metad identity cert --der --name lab",
+        "metad identity jwks --config /x",
+        "metad identity openid-configuration --jwks-uri https://x",
         "metad down --name lab",
     ] {
         if let Err(error) = Cli::try_parse_from(words.split(' ')) {

@@ -6,7 +6,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::section::{Mistake, Section};
-use super::{Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, site};
+use super::{
+    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, iam, issuer, site,
+};
 use crate::record::Defaults;
 
 /// What is wrong in a configuration, and where.
@@ -47,6 +49,8 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         "datapath",
         "site",
         "defaults",
+        "identity",
+        "iam",
         "source",
     ])?;
     let name = match table.text("name")? {
@@ -72,6 +76,14 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         datapath: match table.get("datapath") {
             Some(value) => datapath(&Section::of("[datapath]", value)?)?,
             None => Datapath::default(),
+        },
+        issuer: match table.get("identity") {
+            Some(value) => issuer::issuer(value)?,
+            None => None,
+        },
+        roles: match table.get("iam") {
+            Some(value) => iam::roles(value, base)?,
+            None => Vec::new(),
         },
         sources: match table.get("source") {
             Some(value) => sources(value, base)?,

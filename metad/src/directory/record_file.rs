@@ -8,7 +8,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor,
+};
 use uuid::Uuid;
 
 use super::schema::{NicFields, TopFields};
@@ -54,16 +56,21 @@ const DEPTH_MAX: usize = 64;
 
 /// Reads the text of one record file.
 pub fn parse(text: &str, format: Format) -> Result<RecordFile, FormError> {
+    let Closed(fields) = fields::<Closed<TopFields>>(text, format)?;
+    Ok(fields.into_file())
+}
+
+/// Reads a text within the limits of a record file.
+pub(super) fn fields<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, FormError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim().is_empty() {
         return Err(FormError::Whole("it is empty".to_owned()));
     }
-    let fields: Closed<TopFields> = match format {
+    match format {
         Format::Yaml => serde_saphyr::from_str_with_options(text, yaml_options())
-            .map_err(|error| yaml_error(&error))?,
-        Format::Json => serde_json::from_str(text).map_err(|error| json_error(&error))?,
-    };
-    Ok(fields.0.into_file())
+            .map_err(|error| yaml_error(&error)),
+        Format::Json => serde_json::from_str(text).map_err(|error| json_error(&error)),
+    }
 }
 
 fn yaml_options() -> serde_saphyr::Options {

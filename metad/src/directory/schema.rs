@@ -1,6 +1,7 @@
 //! The keys of a record file and what each may hold.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::de::MapAccess;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read, read_as};
-use crate::instance::{Cidr, ContentFile, Given, Mac, Nic, Placement, PublicKey};
+use crate::instance::{Cidr, ContentFile, Fixed, Given, Mac, Nic, Placement, PublicKey};
 use crate::record::field;
 use crate::record::payload::{Encoding, decode};
 
@@ -160,6 +161,8 @@ pub(super) struct NicFields {
     bridge: Option<String>,
     addresses: Vec<Cidr>,
     mtu: Option<u32>,
+    dhcp: Option<bool>,
+    fixed: Fixed,
 }
 
 impl NicFields {
@@ -168,6 +171,7 @@ impl NicFields {
         let interface = self
             .interface
             .ok_or_else(|| format!("the entry of `nics` for {mac} lacks `interface`"))?;
+        let fixed = fixed(self.dhcp, self.fixed, &self.addresses)?;
         let host = |cidr: &Cidr| cidr.prefix == if cidr.address.is_ipv4() { 32 } else { 128 };
         let subnet = self
             .addresses
@@ -182,12 +186,22 @@ impl NicFields {
             addresses: self.addresses,
             subnet,
             mtu: self.mtu,
+            fixed,
         })
     }
 }
 
 impl Fields for NicFields {
-    const KNOWN: &'static [&'static str] = &["mac", "interface", "bridge", "addresses", "mtu"];
+    const KNOWN: &'static [&'static str] = &[
+        "mac",
+        "interface",
+        "bridge",
+        "addresses",
+        "mtu",
+        "dhcp",
+        "gateways",
+        "nameservers",
+    ];
 
     fn set<'de, A: MapAccess<'de>>(
         &mut self,
@@ -207,6 +221,15 @@ impl Fields for NicFields {
             "addresses" => {
                 self.addresses =
                     read_as(map, |texts: Vec<String>| addresses(&texts))?.unwrap_or_default();
+            }
+            "dhcp" => self.dhcp = map.next_value()?,
+            "gateways" => {
+                self.fixed.gateways =
+                    read_as(map, |texts: Vec<String>| hosts(key, &texts))?.unwrap_or_default();
+            }
+            "nameservers" => {
+                self.fixed.nameservers =
+                    read_as(map, |texts: Vec<String>| hosts(key, &texts))?.unwrap_or_default();
             }
             _ => self.mtu = map.next_value()?,
         }
@@ -236,7 +259,8 @@ fn files(Pairs(pairs): Pairs) -> Result<Vec<ContentFile>, String> {
     read.collect()
 }
 
-fn tags(Pairs(pairs): Pairs) -> Result<BTreeMap<String, String>, String> {
+/// Reads tags, whose keys guests may ask for.
+pub(super) fn tags(Pairs(pairs): Pairs) -> Result<BTreeMap<String, String>, String> {
     let read = pairs.into_iter().map(|(key, value)| {
         let key = field::tag_key(&key).map_err(|error| format!("a key of `tags` {error}"))?;
         let value = field::tag_value(&value).map_err(|error| format!("the tag `{key}` {error}"))?;
@@ -260,6 +284,42 @@ fn addresses(texts: &[String]) -> Result<Vec<Cidr>, String> {
         cidr(text).ok_or_else(refusal)
     });
     read.collect()
+}
+
+fn hosts(key: &str, texts: &[String]) -> Result<Vec<IpAddr>, String> {
+    let read = texts.iter().map(|text| {
+        let short: String = text.chars().take(60).collect();
+        let refusal = || format!("`{key}` holds `{short}`, which is no address like 10.0.0.1");
+        text.trim().parse().ok().ok_or_else(refusal)
+    });
+    read.collect()
+}
+
+/// What a guest without DHCP must be told; refuses what only such a guest has a use for.
+fn fixed(
+    dhcp: Option<bool>,
+    fixed: Fixed,
+    addresses: &[Cidr],
+) -> Result<Option<Fixed>, &'static str> {
+    if dhcp != Some(false) {
+        return match fixed == Fixed::default() {
+            true => Ok(None),
+            false => {
+                Err("`gateways` and `nameservers` are DHCP's to hand out unless `dhcp` is false")
+            }
+        };
+    }
+    if addresses.is_empty() {
+        return Err("an entry of `nics` without DHCP lacks `addresses`");
+    }
+    let of_family = |v4| {
+        let gateways = fixed.gateways.iter();
+        gateways.filter(|gateway| gateway.is_ipv4() == v4).count()
+    };
+    if of_family(true) > 1 || of_family(false) > 1 {
+        return Err("`gateways` holds two of one address family");
+    }
+    Ok(Some(fixed))
 }
 
 fn path(text: &str) -> Result<PathBuf, field::FieldError> {

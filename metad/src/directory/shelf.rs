@@ -6,8 +6,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::origin::{self, Named, Reading};
 use super::place::{self, FileError, Mark};
-use super::record_file::{self, FormError, Format, RecordFile};
+use super::record_file::{FormError, Format};
+use super::stem::{EXTENSIONS, data_of, name_of};
 use crate::record::{USER_DATA_MAX, field};
 use crate::source::{Event, Subject};
 
@@ -190,7 +192,10 @@ impl Shelf {
         self.real = fs::canonicalize(&self.directory)?;
         for entry in fs::read_dir(&self.real)? {
             let path = entry?.path();
-            if let Some((name, _)) = name_of(&path)
+            let name = name_of(&path)
+                .map(|(name, _)| name)
+                .or_else(|| data_of(&path));
+            if let Some(name) = name
                 && !path.is_dir()
             {
                 listed.entry(name.to_owned()).or_default().push(path);
@@ -218,17 +223,17 @@ impl Shelf {
         let mut known = Known::default();
         let (key, read) = (name.to_owned(), self.record(name, paths, &mut known));
         let event = match read {
-            Ok(file) => Event::Put(Box::new(Subject {
-                name: key.clone(),
+            Ok(reading) => Event::Put(Box::new(Subject {
+                name: reading.machine,
                 key,
-                uuid: file.uuid,
+                uuid: reading.file.uuid,
                 epoch: 0,
                 running: true,
-                nics: file.nics,
+                nics: reading.file.nics,
                 disks: Vec::new(),
-                record: file.record,
+                record: reading.file.record,
                 reading: self.reading,
-                problem: None,
+                problem: problem(paths, &reading.remarks),
             })),
             Err(error) => Event::Failed {
                 name: key.clone(),
@@ -245,12 +250,15 @@ impl Shelf {
         name: &str,
         paths: &[PathBuf],
         known: &mut Known,
-    ) -> Result<RecordFile, RecordError> {
+    ) -> Result<Reading, RecordError> {
         for path in paths {
             known.note(path);
         }
-        let [path] = paths else {
-            return Err(RecordError::Twice(paths.to_vec()));
+        let (data, records): (Vec<_>, Vec<_>) =
+            paths.iter().partition(|path| name_of(path).is_none());
+        let path = match (records.as_slice(), data.as_slice()) {
+            ([path], _) | ([], [path, ..]) => *path,
+            _ => return Err(RecordError::Twice(records.into_iter().cloned().collect())),
         };
         let named = field::line(name).map_err(|reason| RecordError::Name {
             path: path.clone(),
@@ -265,22 +273,66 @@ impl Shelf {
                 reason,
             });
         }
-        self.follow_link(path, known);
-        let content = load(path, FILE_MAX)?;
-        let text = std::str::from_utf8(&content).map_err(|error| RecordError::NotText {
-            path: path.clone(),
-            position: error.valid_up_to(),
-        })?;
-        let format = name_of(path).map_or(Format::Yaml, |(_, format)| format);
-        let mut file = record_file::parse(text, format).map_err(|reason| RecordError::Form {
-            path: path.clone(),
-            reason,
-        })?;
+        let mut reading = self.reading_of(name, path, !data.is_empty(), known)?;
+        if reading.machine != name {
+            self.refuse_twin(path, &reading.machine, known)?;
+        }
+        let file = &mut reading.file;
         if let Some(named) = &file.user_data_file {
             let source = self.user_data_path(path, named, known)?;
             file.record.user_data = Some(load(&source, USER_DATA_MAX)?.into());
         }
-        Ok(file)
+        if let (true, Some(path)) = (reading.takes_data, data.first()) {
+            self.follow_link(path, known);
+            file.record.user_data = Some(load(path, USER_DATA_MAX)?.into());
+        }
+        Ok(reading)
+    }
+
+    /// Reads the text of a record; user-data by itself stands beside an empty one.
+    fn reading_of(
+        &self,
+        name: &str,
+        path: &Path,
+        beside_data: bool,
+        known: &mut Known,
+    ) -> Result<Reading, RecordError> {
+        let format = name_of(path).map(|(_, format)| format);
+        let mut content = b"{}".to_vec();
+        if format.is_some() {
+            self.follow_link(path, known);
+            content = load(path, FILE_MAX)?;
+        }
+        let text = std::str::from_utf8(&content).map_err(|error| RecordError::NotText {
+            path: path.to_owned(),
+            position: error.valid_up_to(),
+        })?;
+        let named = Named {
+            stem: name,
+            format: format.unwrap_or(Format::Json),
+            beside_data,
+        };
+        origin::read(text, named).map_err(|reason| RecordError::Form {
+            path: path.to_owned(),
+            reason,
+        })
+    }
+
+    /// Two files may not speak of one machine, whatever they are called.
+    fn refuse_twin(
+        &self,
+        path: &Path,
+        machine: &str,
+        known: &mut Known,
+    ) -> Result<(), RecordError> {
+        for extension in EXTENSIONS {
+            let twin = self.real.join(format!("{machine}.{extension}"));
+            known.note(&twin);
+            if twin.is_file() {
+                return Err(RecordError::Twice(vec![path.to_owned(), twin]));
+            }
+        }
+        Ok(())
     }
 
     /// A record file may be a link to somewhere else, where it changes without the directory knowing.
@@ -320,16 +372,11 @@ impl Shelf {
     }
 }
 
-/// The name that a path says a record for; `None` for what is no record file: dot files, editors' copies, other things.
-pub(super) fn name_of(path: &Path) -> Option<(&str, Format)> {
-    let file = path.file_name()?.to_str()?;
-    let (name, extension) = file.rsplit_once('.')?;
-    let format = match extension {
-        "yaml" | "yml" => Format::Yaml,
-        "json" => Format::Json,
-        _ => return None,
-    };
-    (!name.is_empty() && !name.starts_with('.')).then_some((name, format))
+/// What could not be used of a record that is.
+fn problem(paths: &[PathBuf], remarks: &[String]) -> Option<String> {
+    let path = paths.iter().find(|path| name_of(path).is_some());
+    let path = path.map(|path| path.display().to_string());
+    (!remarks.is_empty()).then(|| format!("{}: {}", path.unwrap_or_default(), remarks.join("; ")))
 }
 
 fn load(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {

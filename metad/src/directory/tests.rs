@@ -12,6 +12,7 @@ use std::os::unix::fs::symlink;
 use super::*;
 use watched::{DEADLINE, follow_records, make};
 
+mod older;
 mod watched;
 
 #[tokio::test]

@@ -3,19 +3,22 @@
 //! In: what was asked, by whom, and the time. Out: the reply. No clock, no socket, no lock; every input has an answer.
 
 use std::net::Ipv4Addr;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
+use super::proof;
 use super::reply::{Reply, TOKEN_TTL};
 use super::target::{Route, Target};
-use crate::instance::{Dialect, Endpoint, HttpTokens, Instance};
-use crate::render::{Answer, Answers, Content, ETag, Version};
+use crate::instance::{Dialect, Endpoint, HttpTokens, Instance, Prefix};
+use crate::render::{Answer, Answers, Body, Content, ETag, Version};
+use crate::signer::Signer;
 use crate::token::{BootTime, Refused, Tokens, Ttl};
 
 /// Carries a session token.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// No token of ours is half as long; what is longer is not even looked at. Octets.
 const TOKEN_MAX: usize = 128;
@@ -30,6 +33,11 @@ pub struct Ask<'a> {
     pub answers: &'a Answers,
     /// The source address as the guest wrote it.
     pub address: Option<Ipv4Addr>,
+    pub signer: &'a Signer,
+    /// The time of day, for what is signed; [`Asker`] has the one that cannot be stepped.
+    pub wall: SystemTime,
+    /// Whether it came over IPv6, so that no IPv4 address of the guest's is behind it.
+    pub ipv6: bool,
     pub asker: Asker<'a>,
 }
 
@@ -55,8 +63,8 @@ pub fn decide(ask: &Ask<'_>) -> Reply {
 
 /// Decides a request to the token path.
 pub(super) fn token(ask: &Ask<'_>) -> Reply {
-    if is_off(ask) {
-        return disabled();
+    if let Some(why) = off(ask) {
+        return Reply::refused(StatusCode::FORBIDDEN, why);
     }
     if ask.method != Method::PUT {
         return Reply::not_allowed("OPTIONS, PUT");
@@ -89,7 +97,8 @@ pub(super) fn other(ask: &Ask<'_>) -> Reply {
         return missing();
     };
     if !ask.instance.options.dialects.has(dialect) {
-        return missing();
+        let reason = "the layout is not one that answers this instance";
+        return Reply::refused(StatusCode::NOT_FOUND, reason);
     }
     if !is_read(ask.method) {
         return Reply::not_allowed("GET, HEAD");
@@ -97,13 +106,58 @@ pub(super) fn other(ask: &Ask<'_>) -> Reply {
     if ask.target.is_dotted() {
         return missing();
     }
+    if dialect == Dialect::NoCloud {
+        return nocloud(ask, path);
+    }
     answer(ask, ask.answers.get(dialect, Version::LATEST, path))
+}
+
+/// Answers NoCloud's `path`, which may begin with the instance's secret and must where plain paths are closed.
+fn nocloud(ask: &Ask<'_>, path: &str) -> Reply {
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    let seed = ask.instance.seed.as_deref();
+    let path = if seed.is_some_and(|seed| is_same(seed, first)) {
+        rest
+    } else if ask.instance.options.nocloud == Prefix::Open || is_administrator(ask) {
+        path
+    } else {
+        let reason = "NoCloud answers this instance below its secret prefix alone";
+        return Reply::refused(StatusCode::NOT_FOUND, reason);
+    };
+    answer(
+        ask,
+        ask.answers.get(Dialect::NoCloud, Version::LATEST, path),
+    )
+}
+
+/// Compares in a time that does not tell how much of `given` is right.
+fn is_same(secret: &str, given: &str) -> bool {
+    let octets = secret.bytes().zip(given.bytes());
+    let differences = octets.fold(0, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)));
+    secret.len() == given.len() && differences == 0
+}
+
+/// What stands in EC2's place for instances that it does not answer.
+fn instead_of_ec2(ask: &Ask<'_>) -> Option<Reply> {
+    let dialects = ask.instance.options.dialects;
+    if dialects.has(Dialect::Ec2) || !is_read(ask.method) {
+        return None;
+    }
+    let name = ask.target.path().strip_prefix("latest/")?;
+    if dialects.has(Dialect::OpenStack) {
+        // cloud-init reads EC2's tree after OpenStack's, whatever it found there, and takes five seconds over a refusal.
+        return (name == "meta-data").then(|| found(ask, Content::Text, Bytes::new()));
+    }
+    // Where other services have had NoCloud's files; EC2 has directories under the same names.
+    let known = ["meta-data", "user-data", "vendor-data", "network-config"].contains(&name);
+    (dialects.has(Dialect::NoCloud) && known).then(|| nocloud(ask, name))
 }
 
 /// Decides a request to the EC2 tree.
 pub(super) fn ec2(ask: &Ask<'_>) -> Reply {
-    if is_off(ask) {
-        return disabled();
+    if let Some(why) = off(ask) {
+        let refused = || Reply::refused(StatusCode::FORBIDDEN, why);
+        return instead_of_ec2(ask).unwrap_or_else(refused);
     }
     let path = ask.target.path();
     let (version, below) = path.split_once('/').unwrap_or((path, ""));
@@ -123,12 +177,13 @@ pub(super) fn ec2(ask: &Ask<'_>) -> Reply {
     };
     let mut reply = match version {
         _ if ask.target.is_dotted() => missing(),
+        Some(_) if below == proof::JWT => proof::jwt(ask, left),
         Some(version) => answer(ask, ask.answers.get(Dialect::Ec2, version, below)),
-        None if path.is_empty() => {
-            let listing = Bytes::from_static(Version::LISTING.as_bytes());
-            let etag = ETag::of(&listing);
-            Reply::found(Content::Text, listing, etag, ask.answers.made)
-        }
+        None if path.is_empty() => found(
+            ask,
+            Content::Text,
+            Bytes::from_static(Version::LISTING.as_bytes()),
+        ),
         None => missing(),
     };
     if let Some(left) = left {
@@ -182,30 +237,72 @@ fn answer(ask: &Ask<'_>, found: Option<Answer<'_>>) -> Reply {
     let Some(answer) = found else {
         return missing();
     };
-    match answer.body.bytes(ask.address) {
-        Some(body) => {
+    if let Body::Proof(form) = answer.body {
+        return proof::proof(ask, *form);
+    }
+    match told(ask, answer.body) {
+        Ok(body) => {
             let etag = answer.etag.unwrap_or_else(|| ETag::of(&body));
             Reply::found(answer.content, body, etag, ask.answers.made)
         }
-        None => {
-            let reason = "the address that the request came from is not known";
-            Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason)
+        Err(untold) => untold.reply(),
+    }
+}
+
+/// Why a body has no octets for this caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// There is no such path for it.
+    Missing,
+    /// Its address is part of them, and not known.
+    Addressless,
+}
+
+impl Untold {
+    pub(super) fn reply(self) -> Reply {
+        match self {
+            Self::Missing => missing(),
+            Self::Addressless => {
+                let reason = "the address that the request came from is not known";
+                Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason)
+            }
         }
     }
 }
 
-fn is_off(ask: &Ask<'_>) -> bool {
+/// The octets of a body for whoever asks.
+pub(super) fn told(ask: &Ask<'_>, body: &Body) -> Result<Bytes, Untold> {
+    // An address that a guest gave itself to get here is nobody's to write down.
+    if ask.ipv6 || ask.address.is_some_and(|address| address.is_link_local()) {
+        return body.without_ipv4().ok_or(Untold::Missing);
+    }
+    body.bytes(ask.address).ok_or(Untold::Addressless)
+}
+
+/// Why EC2 does not answer, if it does not.
+fn off(ask: &Ask<'_>) -> Option<&'static str> {
     let options = &ask.instance.options;
-    options.endpoint == Endpoint::Disabled || !options.dialects.has(Dialect::Ec2)
+    match options.endpoint {
+        Endpoint::Disabled => Some("the endpoint is disabled for this instance"),
+        Endpoint::Enabled if options.dialects.has(Dialect::Ec2) => None,
+        Endpoint::Enabled => Some("EC2 is not one of the layouts that answer this instance"),
+    }
+}
+
+fn is_administrator(ask: &Ask<'_>) -> bool {
+    match ask.asker {
+        Asker::Administrator => true,
+        Asker::Guest { .. } => false,
+    }
+}
+
+fn found(ask: &Ask<'_>, content: Content, body: Bytes) -> Reply {
+    let etag = ETag::of(&body);
+    Reply::found(content, body, etag, ask.answers.made)
 }
 
 fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
-}
-
-fn disabled() -> Reply {
-    let reason = "the endpoint is disabled for this instance";
-    Reply::refused(StatusCode::FORBIDDEN, reason)
 }
 
 fn missing() -> Reply {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use percent_encoding::percent_decode_str;
 
 use super::caller::Identified;
 use super::reply::Reason;
@@ -13,13 +14,31 @@ use crate::identity::Peer;
 /// More of a path than this is not logged, in characters.
 const PATH_MAX: usize = 256;
 
+/// The path without the guest's own secret, however it is spelt.
+fn shown(path: &str, seed: Option<&str>) -> String {
+    let cut = |path: &str| path.chars().take(PATH_MAX).collect();
+    let Some(seed) = seed.filter(|seed| !seed.is_empty()) else {
+        return cut(path);
+    };
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    if decoded.contains(seed) {
+        cut(&decoded.replace(seed, "SECRET"))
+    } else {
+        cut(path)
+    }
+}
+
 /// Logs the request once its reply is made.
 pub(super) async fn requests(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
-    // A query may hold anything and is never looked at.
-    let path: String = request.uri().path().chars().take(PATH_MAX).collect();
     let caller = request.extensions().get::<Identified>().cloned();
+    let seed = match &caller {
+        Some(Identified(Ok(caller))) => caller.seat.instance.seed.as_deref(),
+        Some(Identified(Err(_))) | None => None,
+    };
+    // A query may hold anything and is never looked at.
+    let path = shown(request.uri().path(), seed);
     let slot = request
         .extensions()
         .get::<Peer>()
@@ -46,4 +65,32 @@ pub(super) async fn requests(request: Request, next: Next) -> Response {
         tracing::info!(slot, %method, path, status, us, reason, "request of nobody");
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_prefix_is_not_logged() {
+        let long = "x".repeat(PATH_MAX + 9);
+        for (path, seed, expected) in [
+            (
+                "/nocloud/s3ed/meta-data",
+                Some("s3ed"),
+                "/nocloud/SECRET/meta-data",
+            ),
+            ("/%6eocloud//s3%65d/", Some("s3ed"), "/nocloud//SECRET/"),
+            (
+                "/nocloud/other/meta%2ddata",
+                Some("s3ed"),
+                "/nocloud/other/meta%2ddata",
+            ),
+            ("/nocloud/s3ed/", None, "/nocloud/s3ed/"),
+            ("/nocloud/", Some(""), "/nocloud/"),
+            (&long, Some("s3ed"), long.get(..PATH_MAX).unwrap()),
+        ] {
+            assert_eq!(shown(path, seed), expected, "{path} {seed:?}");
+        }
+    }
 }

@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
-    LAST_MODIFIED, RETRY_AFTER, SERVER,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, LAST_MODIFIED, RETRY_AFTER, SERVER,
 };
 use http::{HeaderMap, StatusCode};
 
@@ -57,6 +57,14 @@ impl Reply {
         let mut reply = Self::new(StatusCode::OK, "text/plain", token.into());
         reply.headers.insert(TOKEN_TTL, ttl.seconds().into());
         reply.hop_limit = Some(hop_limit);
+        reply
+    }
+
+    /// A text that nothing on the way may keep.
+    pub(super) fn secret(text: Bytes) -> Self {
+        let mut reply = Self::new(StatusCode::OK, "text/plain", text);
+        let kept_by_none = HeaderValue::from_static("no-store");
+        reply.headers.insert(CACHE_CONTROL, kept_by_none);
         reply
     }
 

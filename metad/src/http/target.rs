@@ -43,6 +43,8 @@ const ESCAPED: &AsciiSet = &CONTROLS
 pub struct Target {
     path: String,
     dotted: bool,
+    /// As it was written; only what asks for one looks at it.
+    query: Option<String>,
 }
 
 /// A path that holds a NUL or another control character.
@@ -79,7 +81,22 @@ impl Target {
             path.push_str(segment);
         }
         let dotted = segments().any(|segment| matches!(segment, "." | ".."));
-        Ok(Self { path, dotted })
+        Ok(Self {
+            path,
+            dotted,
+            query: None,
+        })
+    }
+
+    /// The same with the query of the request.
+    #[must_use]
+    pub fn with_query(self, query: Option<&str>) -> Self {
+        let query = query.map(str::to_owned);
+        Self { query, ..self }
+    }
+
+    pub(super) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
     }
 
     /// Whether a segment is `.` or `..`.

@@ -3,8 +3,13 @@
 mod admin;
 mod edges;
 mod listed;
+mod nocloud;
+mod policy;
+mod proofs;
 mod routed;
+mod rows;
 mod table;
+mod traps;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -14,17 +19,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::*;
 use crate::instance::{Endpoint, HttpTokens, Instance};
 use crate::render::{self, sample};
+use crate::signer::sample as keys;
 use crate::token::Ttl;
 
 const CALLER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
+const WALL: SystemTime = SystemTime::UNIX_EPOCH;
 const NOW: BootTime = BootTime(Duration::from_secs(1000));
 
 struct Guest {
     instance: Instance,
     answers: Answers,
     tokens: Tokens,
+    signer: Signer,
 }
 
 impl Guest {
@@ -37,6 +45,7 @@ impl Guest {
             answers: render::answers(&instance, 0),
             instance,
             tokens: Tokens::with_key(&[7; 32]),
+            signer: keys::signer(),
         }
     }
 
@@ -59,9 +68,14 @@ impl Guest {
     }
 
     fn ask_at(&self, now: BootTime, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path, None),
+        };
         let Ok(target) = Target::new(path) else {
             return malformed();
         };
+        let target = target.with_query(query);
         decide(&Ask {
             method: &method.parse::<Method>().unwrap(),
             target: &target,
@@ -69,6 +83,9 @@ impl Guest {
             instance: &self.instance,
             answers: &self.answers,
             address: Some(CALLER),
+            signer: &self.signer,
+            wall: WALL,
+            ipv6: false,
             asker: Asker::Guest {
                 tokens: &self.tokens,
                 now,

@@ -53,6 +53,7 @@ pub(super) fn instance(defaults: &Defaults, machine: &Subject, additions: &[&Sub
         public_ipv4,
         public_keys: public_keys.unwrap_or_default(),
         role,
+        credentials: None,
         user_data,
         vendor_data,
         network_config,

@@ -1,5 +1,7 @@
 //! What follows from what sources say and interfaces do.
 
+mod roles;
+
 use super::*;
 use crate::interfaces::{Happening, Interface};
 use crate::record::Record;
@@ -16,6 +18,7 @@ fn nic(interface: Option<&str>) -> Nic {
         addresses: Vec::new(),
         subnet: None,
         mtu: None,
+        fixed: None,
     }
 }
 

@@ -124,19 +124,36 @@ fn interface(element: &Element, running: bool) -> Result<Nic, Fault> {
         addresses: Vec::new(),
         subnet: None,
         mtu,
+        fixed: None,
     })
 }
 
 /// A disk without a target is not attached to anything that a guest could name.
 fn disk(element: &Element) -> Option<Disk> {
     let kind = match element.attribute("device") {
-        None | Some("disk" | "lun") => DiskKind::Disk,
+        None | Some("disk" | "lun") => role(element),
         Some("cdrom") => DiskKind::Cdrom,
         Some("floppy") => DiskKind::Floppy,
         Some(_) => return None,
     };
     let target = attribute_of(element, "target", "dev")?.to_owned();
     Some(Disk { target, kind })
+}
+
+/// EC2's role of a disk stands in its serial number, which the guest sees too: `ephemeral0` and so on, or `swap`.
+fn role(element: &Element) -> DiskKind {
+    let serial = element
+        .child_text("serial")
+        .map(|serial| serial.text().trim());
+    match serial {
+        Some("swap") => DiskKind::Swap,
+        Some(serial) => serial
+            .strip_prefix("ephemeral")
+            .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|number| number.parse().ok())
+            .map_or(DiskKind::Disk, DiskKind::Ephemeral),
+        None => DiskKind::Disk,
+    }
 }
 
 fn attribute_of<'a>(element: &'a Element, child: &'a str, name: &str) -> Option<&'a str> {

@@ -290,6 +290,7 @@ mod tests {
             addresses: Vec::new(),
             subnet: None,
             mtu: None,
+            fixed: None,
         }
     }
 }

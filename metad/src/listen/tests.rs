@@ -62,6 +62,7 @@ impl Service {
             Arc::default(),
             Arc::new(Fixed(Some(origin()))),
             Tokens::with_key(&[7; 32]),
+            crate::signer::sample::signer(),
         );
         desk.slot_of = |_| Some(SLOT);
         change(&mut desk);

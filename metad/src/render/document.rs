@@ -5,14 +5,14 @@
 use bytes::Bytes;
 
 use super::Body;
-use super::ec2::OWNER_ID;
 use super::tree::Directory;
 
-/// Renders the document from what `meta_data` says, so that the two never contradict each other.
-pub(super) fn body(meta_data: &Directory) -> Body {
+/// Renders the document of an instance of `account` from what `meta_data` says, so that the two never contradict each
+/// other.
+pub(super) fn body(account: &str, meta_data: &Directory) -> Body {
     let text = |path| meta_data.read(path).map_or_else(null, quoted);
     let before = [
-        ("accountId", quoted(OWNER_ID)),
+        ("accountId", quoted(account)),
         ("architecture", quoted(architecture())),
         ("availabilityZone", text("placement/availability-zone")),
         ("billingProducts", null()),
@@ -39,8 +39,11 @@ pub(super) fn body(meta_data: &Directory) -> Body {
         Some(Body::CallerIpv4 | Body::AroundCallerIpv4 { .. }) => Body::AroundCallerIpv4 {
             before: format!("{before}\"").into(),
             after: format!("\"{after}").into(),
+            without: format!("{before}null{after}").into(),
         },
-        None => Body::Bytes(Bytes::from(format!("{before}null{after}"))),
+        Some(Body::Listing { .. } | Body::Proof(_)) | None => {
+            Body::Bytes(Bytes::from(format!("{before}null{after}")))
+        }
     }
 }
 

@@ -4,16 +4,16 @@ use uuid::Uuid;
 
 use super::names::{identifier, is_segment, is_tag_key, key_name};
 use super::tree::Directory;
-use super::{Body, Content, Version, document, network, overlay};
-use crate::instance::{Disk, DiskKind, Instance, PublicKey};
+use super::{Body, Content, document, iam, network, overlay, version};
+use crate::instance::{Disk, DiskKind, Instance, PublicKey, Site};
+use crate::signer::Form;
 
-/// The account that owns everything here; EC2's have twelve digits.
-pub(super) const OWNER_ID: &str = "000000000000";
+const LIFE_CYCLE: &str = "instance-life-cycle";
 
 /// Builds the tree of `instance` for the guest behind its NIC number `nic`.
 pub(super) fn directory(instance: &Instance, nic: usize) -> Directory {
     let meta_data = meta_data(instance, nic);
-    let dynamic = dynamic(&meta_data);
+    let dynamic = dynamic(&instance.site, &meta_data);
     let mut root = Directory::default();
     root.directory_bare("dynamic", dynamic);
     root.directory_bare("meta-data", meta_data);
@@ -27,14 +27,17 @@ pub(super) fn directory(instance: &Instance, nic: usize) -> Directory {
 fn meta_data(instance: &Instance, nic: usize) -> Directory {
     let uuid = instance.uuid.as_bytes();
     let mut tree = Directory::default();
-    tree.text("ami-id", identifier("ami-", &[b"image", uuid]));
+    let image = || identifier("ami-", &[b"image", uuid]);
+    tree.text("ami-id", instance.image_id.clone().unwrap_or_else(image));
     tree.text("ami-launch-index", "0");
     tree.text("ami-manifest-path", "(unknown)");
     tree.directory("block-device-mapping", block_devices(&instance.disks));
+    tree.directory("events", events());
     tree.text("hostname", instance.hostname.clone());
+    tree.directory("iam", iam::directory(instance));
     tree.text("instance-action", "none");
     tree.text("instance-id", instance_id(instance));
-    tree.text("instance-life-cycle", "on-demand");
+    tree.text(LIFE_CYCLE, "on-demand");
     tree.text("instance-type", instance.instance_type.clone());
     tree.text("local-hostname", instance.hostname.clone());
     network::put(&mut tree, instance, nic);
@@ -43,9 +46,9 @@ fn meta_data(instance: &Instance, nic: usize) -> Directory {
     tree.directory("public-keys", public_keys(&instance.public_keys));
     tree.text("reservation-id", identifier("r-", &[b"reservation", uuid]));
     tree.text("security-groups", network::SECURITY_GROUP);
-    tree.directory("services", services());
-    tree.directory_since("tags", Version::TAGS, tags(instance));
-    overlay::lay(&mut tree, &instance.meta_data);
+    tree.directory("services", services(&instance.site));
+    tree.directory("tags", tags(instance));
+    lay_over(&mut tree, instance);
     // Clients wait for ever on an empty instance-id, and nothing works without one.
     if tree
         .read("instance-id")
@@ -53,7 +56,25 @@ fn meta_data(instance: &Instance, nic: usize) -> Directory {
     {
         tree.text("instance-id", instance_id(instance));
     }
+    for (path, since) in version::SINCE {
+        tree.hide_before(path, since);
+    }
     tree
+}
+
+/// What the owner says wins over what is made up here, and what was set while it runs over both.
+fn lay_over(tree: &mut Directory, instance: &Instance) {
+    let overlays = [&instance.meta_data, &instance.settings];
+    for overlay in overlays {
+        overlay::lay(tree, overlay);
+    }
+    // What is about to be taken away is a spot instance, unless somebody says otherwise.
+    let said = overlays
+        .iter()
+        .any(|overlay| overlay.contains_key(LIFE_CYCLE));
+    if !said && tree.below_mut("spot").is_some_and(|spot| !spot.is_empty()) {
+        tree.text(LIFE_CYCLE, "spot");
+    }
 }
 
 fn instance_id(instance: &Instance) -> String {
@@ -72,25 +93,47 @@ fn default_instance_id(uuid: Uuid) -> String {
 /// `ami` and `root` are the first disk, `ebs1` and on the others. Drives whose medium changes are nobody's to mount.
 fn block_devices(disks: &[Disk]) -> Directory {
     let mut tree = Directory::default();
-    let disks = disks
-        .iter()
-        .filter(|disk| disk.kind == DiskKind::Disk && !disk.target.is_empty());
-    for (index, disk) in disks.enumerate() {
-        if index == 0 {
-            tree.text("ami", disk.target.clone());
-            tree.text("root", format!("/dev/{}", disk.target));
-        } else {
-            tree.text(format!("ebs{index}"), disk.target.clone());
+    let mut ordinary = 0_usize;
+    for disk in disks.iter().filter(|disk| !disk.target.is_empty()) {
+        let target = disk.target.clone();
+        match disk.kind {
+            DiskKind::Disk => {
+                if ordinary == 0 {
+                    tree.text("root", format!("/dev/{target}"));
+                    tree.text("ami", target);
+                } else {
+                    tree.text(format!("ebs{ordinary}"), target);
+                }
+                ordinary += 1;
+            }
+            DiskKind::Ephemeral(number) => tree.text(format!("ephemeral{number}"), target),
+            DiskKind::Swap => tree.text("swap", target),
+            DiskKind::Cdrom | DiskKind::Floppy => {}
         }
     }
     tree
 }
 
+/// Nothing is ever scheduled, unless somebody sets it.
+fn events() -> Directory {
+    let mut maintenance = Directory::default();
+    maintenance.text("history", "[]");
+    maintenance.text("scheduled", "[]");
+    let mut tree = Directory::default();
+    tree.directory("maintenance", maintenance);
+    tree
+}
+
 fn placement(instance: &Instance) -> Directory {
+    let placement = &instance.placement;
     let mut tree = Directory::default();
     for (name, value) in [
-        ("availability-zone", &instance.placement.availability_zone),
-        ("region", &instance.placement.region),
+        ("availability-zone", &placement.availability_zone),
+        ("availability-zone-id", &placement.availability_zone_id),
+        ("group-name", &placement.group_name),
+        ("host-id", &placement.host_id),
+        ("partition-number", &placement.partition_number),
+        ("region", &placement.region),
     ] {
         if let Some(value) = value {
             tree.text(name, value.clone());
@@ -131,10 +174,10 @@ fn unique(name: String, taken: &[String]) -> String {
         .unwrap_or(name)
 }
 
-fn services() -> Directory {
+fn services(site: &Site) -> Directory {
     let mut tree = Directory::default();
-    tree.text("domain", "amazonaws.com");
-    tree.text("partition", "aws");
+    tree.text("domain", site.domain.clone());
+    tree.text("partition", site.partition.clone());
     tree
 }
 
@@ -150,9 +193,13 @@ fn tags(instance: &Instance) -> Directory {
     tree
 }
 
-fn dynamic(meta_data: &Directory) -> Directory {
+fn dynamic(site: &Site, meta_data: &Directory) -> Directory {
     let mut identity = Directory::default();
-    identity.leaf("document", Content::Text, document::body(meta_data));
+    let document = document::body(&site.account_id, meta_data);
+    identity.leaf("document", Content::Text, document);
+    for (name, form) in [("rsa2048", Form::Rsa2048), ("signature", Form::Signature)] {
+        identity.leaf(name, Content::Text, Body::Proof(form));
+    }
     let mut fws = Directory::default();
     fws.text("instance-monitoring", "disabled");
     let mut tree = Directory::default();

@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::ec2::OWNER_ID;
 use super::names::identifier;
 use super::tree::Directory;
-use super::{Body, Content};
+use super::{Body, Content, Version};
 use crate::instance::{Cidr, Instance, Nic};
 
 /// The name of the security group that every NIC is in.
@@ -13,8 +12,19 @@ pub(super) const SECURITY_GROUP: &str = "default";
 
 /// Puts everything that depends on the NICs, as seen through NIC number `asking`.
 pub(super) fn put(meta_data: &mut Directory, instance: &Instance, asking: usize) {
-    let address = instance.nics.get(asking).and_then(first_ipv4);
-    meta_data.leaf("local-ipv4", Content::Text, address_or_caller(address));
+    let address = match instance.nics.get(asking) {
+        Some(nic) => first_ipv4(nic),
+        None => Some(Body::CallerIpv4),
+    };
+    if let Some(address) = address {
+        meta_data.leaf("local-ipv4", Content::Text, address);
+    }
+    if let Some(address) = instance.public_ipv4 {
+        meta_data.text("public-ipv4", address.to_string());
+    }
+    if let Some(name) = &instance.public_hostname {
+        meta_data.text("public-hostname", name.clone());
+    }
     let mut macs = Directory::default();
     // Should two NICs share a MAC, the asking one's directory is the one that counts.
     let order = (0..instance.nics.len()).filter(|index| *index != asking);
@@ -45,26 +55,25 @@ fn directory(instance: &Instance, nic: &Nic, index: usize, asks: bool) -> Direct
     tree.text("interface-id", id("eni-"));
     tree.text("local-hostname", instance.hostname.clone());
     tree.text("mac", nic.mac.to_string());
-    tree.text("owner-id", OWNER_ID);
+    // Clients ask for either name; a virtual machine's NICs all sit on one card.
+    for name in ["network-card", "network-card-index"] {
+        tree.text(name, "0");
+        tree.hide_before(name, Version::NETWORK_CARD);
+    }
+    tree.text("owner-id", instance.site.account_id.clone());
     let lan = lan(nic).as_bytes();
     tree.text("security-group-ids", identifier("sg-", &[lan]));
     tree.text("security-groups", SECURITY_GROUP);
     tree.text("subnet-id", identifier("subnet-", &[lan]));
     tree.text("vpc-id", identifier("vpc-", &[lan]));
-    let addresses = lines(
-        nic,
-        |cidr| cidr.address.is_ipv4(),
-        |cidr| cidr.address.to_string(),
-    );
-    if !addresses.is_empty() || asks {
-        let known = Some(addresses).filter(|addresses| !addresses.is_empty());
-        tree.leaf("local-ipv4s", Content::Text, address_or_caller(known));
+    let local = local_ipv4s(nic, asks);
+    if let Some(local) = &local {
+        tree.leaf("local-ipv4s", Content::Text, local.clone());
     }
-    let addresses = lines(
-        nic,
-        |cidr| cidr.address.is_ipv6(),
-        |cidr| cidr.address.to_string(),
-    );
+    if index == 0 {
+        public(&mut tree, instance, local);
+    }
+    let addresses = lines(nic, |address| address.is_ipv6());
     if !addresses.is_empty() {
         tree.text("ipv6s", addresses);
     }
@@ -80,23 +89,55 @@ fn directory(instance: &Instance, nic: &Nic, index: usize, asks: bool) -> Direct
     tree
 }
 
-fn address_or_caller(address: Option<String>) -> Body {
-    address.map_or(Body::CallerIpv4, |address| Body::Bytes(address.into()))
+/// An instance's public name and address lead to its first NIC.
+fn public(tree: &mut Directory, instance: &Instance, local: Option<Body>) {
+    if let Some(name) = &instance.public_hostname {
+        tree.text("public-hostname", name.clone());
+    }
+    let Some(address) = instance.public_ipv4 else {
+        return;
+    };
+    tree.text("public-ipv4s", address.to_string());
+    if let Some(local) = local {
+        let mut associations = Directory::default();
+        associations.leaf(address.to_string(), Content::Text, local);
+        tree.directory("ipv4-associations", associations);
+    }
 }
 
-fn first_ipv4(nic: &Nic) -> Option<String> {
-    nic.addresses
-        .iter()
-        .find(|cidr| cidr.address.is_ipv4())
-        .map(|cidr| cidr.address.to_string())
+/// Every IPv4 address that is known of a NIC, one a line. Of the asking one at least that is known which it asks from.
+fn local_ipv4s(nic: &Nic, asks: bool) -> Option<Body> {
+    let addresses = lines(nic, |address| address.is_ipv4());
+    if !addresses.is_empty() {
+        return Some(Body::Bytes(addresses.into()));
+    }
+    (asks && !is_ipv6_only(nic)).then_some(Body::CallerIpv4)
 }
 
-fn lines(nic: &Nic, which: impl Fn(&Cidr) -> bool, how: impl Fn(&Cidr) -> String) -> String {
+/// The first IPv4 address of the asking NIC.
+fn first_ipv4(nic: &Nic) -> Option<Body> {
+    let mut addresses = nic.addresses.iter().map(|cidr| cidr.address);
+    match addresses.find(IpAddr::is_ipv4) {
+        Some(address) => Some(Body::Bytes(address.to_string().into())),
+        None => (!is_ipv6_only(nic)).then_some(Body::CallerIpv4),
+    }
+}
+
+/// Whether a NIC has no IPv4 address, whatever it asks from. A record lists all the addresses of a NIC, a libvirt network
+/// only those that it has reserved.
+fn is_ipv6_only(nic: &Nic) -> bool {
+    nic.network.is_none()
+        && !nic.addresses.is_empty()
+        && nic.addresses.iter().all(|cidr| cidr.address.is_ipv6())
+}
+
+fn lines(nic: &Nic, which: impl Fn(&IpAddr) -> bool) -> String {
     let lines: Vec<String> = nic
         .addresses
         .iter()
-        .filter(|cidr| which(cidr))
-        .map(how)
+        .map(|cidr| cidr.address)
+        .filter(which)
+        .map(|address| address.to_string())
         .collect();
     lines.join("\n")
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::tree::Directory;
-use super::{Body, Content};
+use super::{Body, Content, network_config};
 use crate::instance::Instance;
 
 /// Builds the files, with the names that the EC2 tree `ec2` gives.
@@ -14,14 +14,18 @@ pub(super) fn directory(instance: &Instance, ec2: &Directory) -> Directory {
     let mut tree = Directory::default();
     let meta_data = Body::Bytes(meta_data(instance, ec2).into());
     tree.leaf("meta-data", Content::Yaml, meta_data);
-    for (name, content, octets) in [
-        ("user-data", Content::Octets, &instance.user_data),
-        ("vendor-data", Content::Octets, &instance.vendor_data),
-        ("network-config", Content::Yaml, &instance.network_config),
+    for (name, octets) in [
+        ("user-data", &instance.user_data),
+        ("vendor-data", &instance.vendor_data),
     ] {
         let octets: Bytes = octets.clone().unwrap_or_default();
-        tree.leaf(name, content, Body::Bytes(octets));
+        tree.leaf(name, Content::Octets, Body::Bytes(octets));
     }
+    let network_config = match &instance.network_config {
+        Some(own) => own.clone(),
+        None => network_config::of(&instance.nics).unwrap_or_default(),
+    };
+    tree.leaf("network-config", Content::Yaml, Body::Bytes(network_config));
     tree
 }
 

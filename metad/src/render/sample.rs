@@ -34,6 +34,7 @@ pub(crate) fn instance() -> Instance {
             key("admin", "ssh-rsa B\n"),
         ],
         role: None,
+        credentials: None,
         user_data: Some("#cloud-config\n".into()),
         vendor_data: None,
         network_config: None,
@@ -200,6 +201,7 @@ fn nic(last: u8, address: Option<&str>) -> Nic {
             .collect(),
         subnet: None,
         mtu: None,
+        fixed: None,
     }
 }
 

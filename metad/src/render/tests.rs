@@ -59,7 +59,7 @@ fn every_row_that_a_client_needs_is_there() {
         ("user-data", "#cloud-config\n"),
         ("dynamic", "fws/\ninstance-identity/"),
         ("dynamic/fws/instance-monitoring", "disabled"),
-        ("dynamic/instance-identity", "document"),
+        ("dynamic/instance-identity", "document\nrsa2048\nsignature"),
     ] {
         assert_eq!(read(&answers, path).as_deref(), Some(expected), "{path}");
     }

@@ -2,7 +2,9 @@
 //!
 //! A listing is made from the very entries that the table gets, so that no name is listed which does not answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod listing;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -75,7 +77,10 @@ impl From<Body> for Tagged {
     fn from(body: Body) -> Self {
         let etag = match &body {
             Body::Bytes(octets) => Some(ETag::of(octets)),
-            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } => None,
+            Body::CallerIpv4
+            | Body::AroundCallerIpv4 { .. }
+            | Body::Listing { .. }
+            | Body::Proof(_) => None,
         };
         Self { body, etag }
     }
@@ -107,7 +112,7 @@ impl From<Directory> for Tree {
 }
 
 fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, oldest: Version) {
-    let bodies = listings(&directory, oldest);
+    let bodies = listing::of(&directory, oldest);
     for (name, entry) in directory.entries {
         let path = if path.is_empty() {
             name
@@ -128,42 +133,6 @@ fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, 
     }
     let content = Content::Text;
     nodes.insert(path.to_owned(), Node { content, bodies });
-}
-
-/// One listing for each version at which something appears.
-fn listings(directory: &Directory, oldest: Version) -> Vec<(Version, Tagged)> {
-    let mut names: Vec<(Version, u32, &String, String)> = directory
-        .entries
-        .iter()
-        .filter_map(|(name, entry)| {
-            let since = entry.first()?.max(oldest);
-            let shown = match (&entry.shown, &entry.node) {
-                (Shown::AsKey(key), Branch::Directory(below)) if below.body(KEY).is_some() => {
-                    format!("{name}={key}")
-                }
-                (Shown::Plainly | Shown::AsKey(_), Branch::Directory(_)) => format!("{name}/"),
-                (Shown::Bare | Shown::Plainly | Shown::AsKey(_), _) => name.clone(),
-            };
-            // `10` comes after `2`.
-            Some((since, name.parse().unwrap_or(u32::MAX), name, shown))
-        })
-        .collect();
-    names.sort_by(|a, b| (a.1, a.2).cmp(&(b.1, b.2)));
-    let mut versions: BTreeSet<Version> = names.iter().map(|name| name.0).collect();
-    if versions.is_empty() {
-        versions.insert(oldest);
-    }
-    versions
-        .into_iter()
-        .map(|version| {
-            let shown: Vec<&str> = names
-                .iter()
-                .filter(|name| name.0 <= version)
-                .map(|name| name.3.as_str())
-                .collect();
-            (version, Body::Bytes(shown.join("\n").into()).into())
-        })
-        .collect()
 }
 
 /// A directory in the making.
@@ -204,6 +173,20 @@ impl Entry {
             Branch::Directory(below) => Some(below.first()?.max(self.since)),
         }
     }
+
+    /// Whether there is nothing to see for a caller without an IPv4 address.
+    fn needs_ipv4(&self) -> bool {
+        match &self.node {
+            Branch::Leaf { body, .. } => *body == Body::CallerIpv4,
+            Branch::Directory(below) => {
+                let mut seen = below
+                    .entries
+                    .values()
+                    .filter(|entry| entry.first().is_some());
+                seen.all(Self::needs_ipv4)
+            }
+        }
+    }
 }
 
 impl Directory {
@@ -215,34 +198,50 @@ impl Directory {
     /// Puts a leaf, whatever stood there before.
     pub fn leaf(&mut self, name: impl Into<String>, content: Content, body: Body) {
         let node = Branch::Leaf { content, body };
-        self.put(name.into(), Version::OLDEST, Shown::Plainly, node);
+        self.put(name.into(), Shown::Plainly, node);
     }
 
     /// Puts a directory, whatever stood there before. An empty one is neither listed nor answered.
     pub fn directory(&mut self, name: impl Into<String>, below: Self) {
-        self.directory_since(name, Version::OLDEST, below);
+        let node = Branch::Directory(below);
+        self.put(name.into(), Shown::Plainly, node);
     }
 
-    /// Puts a directory that versions before `since` do not see.
-    pub fn directory_since(&mut self, name: impl Into<String>, since: Version, below: Self) {
-        let node = Branch::Directory(below);
-        self.put(name.into(), since, Shown::Plainly, node);
+    /// Hides what stands at `path`, if anything does, from versions before `since`.
+    pub fn hide_before(&mut self, path: &str, since: Version) {
+        let (name, rest) = match path.split_once('/') {
+            Some((name, rest)) => (name, Some(rest)),
+            None => (path, None),
+        };
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        match (rest, &mut entry.node) {
+            (None, _) => entry.since = since,
+            (Some(rest), Branch::Directory(below)) => below.hide_before(rest, since),
+            (Some(_), Branch::Leaf { .. }) => {}
+        }
     }
 
     /// Puts a directory that its parent lists without a slash, as EC2 does right below a version.
     pub fn directory_bare(&mut self, name: impl Into<String>, below: Self) {
         let node = Branch::Directory(below);
-        self.put(name.into(), Version::OLDEST, Shown::Bare, node);
+        self.put(name.into(), Shown::Bare, node);
     }
 
     /// Puts the directory of a public key, which its parent lists as `INDEX=NAME`.
     pub fn public_key(&mut self, index: usize, name: String, formats: Self) {
         let node = Branch::Directory(formats);
-        self.put(index.to_string(), Version::OLDEST, Shown::AsKey(name), node);
+        self.put(index.to_string(), Shown::AsKey(name), node);
     }
 
     pub fn remove(&mut self, name: &str) {
         self.entries.remove(name);
+    }
+
+    /// Whether it holds nothing that any version sees.
+    pub fn is_empty(&self) -> bool {
+        self.first().is_none()
     }
 
     /// Returns the directory of that name, if it is one.
@@ -270,11 +269,15 @@ impl Directory {
     pub fn read(&self, path: &str) -> Option<&str> {
         match self.body(path)? {
             Body::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-            Body::CallerIpv4 | Body::AroundCallerIpv4 { .. } => None,
+            Body::CallerIpv4
+            | Body::AroundCallerIpv4 { .. }
+            | Body::Listing { .. }
+            | Body::Proof(_) => None,
         }
     }
 
-    fn put(&mut self, name: String, since: Version, shown: Shown, node: Branch) {
+    fn put(&mut self, name: String, shown: Shown, node: Branch) {
+        let since = Version::OLDEST;
         self.entries.insert(name, Entry { since, shown, node });
     }
 
@@ -284,67 +287,4 @@ impl Directory {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(tree: &Tree, version: Version, path: &str) -> Option<String> {
-        let body = tree.get(version, path)?.body.bytes(None).unwrap();
-        Some(String::from_utf8(body.to_vec()).unwrap())
-    }
-
-    #[test]
-    fn listing_shows_what_a_version_sees() {
-        let mut tags = Directory::default();
-        tags.text("role", "web");
-        let mut root = Directory::default();
-        root.text("b", "1");
-        root.directory_since("tags", Version::TAGS, tags);
-        root.directory("empty", Directory::default());
-        let tree = Tree::from(root);
-        for (version, path, expected) in [
-            (Version::OLDEST, "", Some("b")),
-            (Version::LATEST, "", Some("b\ntags/")),
-            (Version::OLDEST, "tags", None),
-            (Version::OLDEST, "tags/role", None),
-            (Version::TAGS, "tags", Some("role")),
-            (Version::TAGS, "tags/role", Some("web")),
-            (Version::LATEST, "empty", None),
-            (Version::LATEST, "b", Some("1")),
-            (Version::LATEST, "b/", None),
-        ] {
-            let found = read(&tree, version, path);
-            assert_eq!(found.as_deref(), expected, "{version:?} {path}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_listed_in_their_order() {
-        let mut root = Directory::default();
-        for name in ["10", "9", "2", "x"] {
-            root.text(name, "");
-        }
-        assert_eq!(
-            read(&Tree::from(root), Version::LATEST, "").as_deref(),
-            Some("2\n9\n10\nx")
-        );
-    }
-
-    #[test]
-    fn bodies_are_found_by_path() {
-        let mut below = Directory::default();
-        below.text("zone", "rack-7");
-        below.leaf("ip", Content::Text, Body::CallerIpv4);
-        let mut root = Directory::default();
-        root.directory("placement", below);
-        for (path, expected) in [
-            ("placement/zone", Some("rack-7")),
-            ("placement/ip", None),
-            ("placement", None),
-            ("placement/zone/x", None),
-            ("nowhere", None),
-        ] {
-            assert_eq!(root.read(path), expected, "{path}");
-        }
-        assert_eq!(root.body("placement/ip"), Some(&Body::CallerIpv4));
-    }
-}
+mod tests;

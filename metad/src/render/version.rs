@@ -12,8 +12,11 @@ pub struct Version(usize);
 
 impl Version {
     pub const OLDEST: Self = Self(0);
-    /// 2021-03-23, the first that knows `tags/`. EC2 hides them from older clients.
+    /// 2021-03-23, the first that knows `tags/`.
+    #[cfg(test)]
     pub const TAGS: Self = Self(25);
+    /// 2021-01-03, the first after network cards appeared.
+    pub const NETWORK_CARD: Self = Self(24);
     pub const LATEST: Self = Self(30);
 
     /// The body of `/`.
@@ -28,6 +31,23 @@ impl Version {
     }
 }
 
+/// What EC2 has had since a version only, by its path below `meta-data`, as its documentation dates the categories. Of
+/// those, only the ones that came when clients that are still about had settled on a version already: whoever asks for an
+/// older one is not looking for them, and a crawl is shorter without.
+pub(super) const SINCE: [(&str, Version); 11] = [
+    ("autoscaling", Version(26)),
+    ("events/maintenance", Version(19)),
+    ("events/recommendations", Version(23)),
+    ("instance-life-cycle", Version(21)),
+    ("ipv6", Version(24)),
+    ("placement/availability-zone-id", Version(21)),
+    ("placement/group-name", Version(22)),
+    ("placement/host-id", Version(22)),
+    ("placement/partition-number", Version(22)),
+    ("placement/region", Version(22)),
+    ("tags", Version(25)),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +56,7 @@ mod tests {
     fn places_in_the_list_are_what_the_constants_say() {
         for (name, expected) in [
             ("1.0", Some(Version::OLDEST)),
+            ("2021-01-03", Some(Version::NETWORK_CARD)),
             ("2021-03-23", Some(Version::TAGS)),
             ("latest", Some(Version::LATEST)),
             ("2030-01-01", None),
@@ -44,6 +65,27 @@ mod tests {
             ("1.0\n2007-01-19", None),
         ] {
             assert_eq!(Version::named(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn categories_are_as_old_as_ec2_says() {
+        for (path, since) in [
+            ("autoscaling", "2021-07-15"),
+            ("events/maintenance", "2018-08-17"),
+            ("events/recommendations", "2020-10-27"),
+            ("instance-life-cycle", "2019-10-01"),
+            ("ipv6", "2021-01-03"),
+            ("placement/availability-zone-id", "2019-10-01"),
+            ("placement/group-name", "2020-08-24"),
+            ("placement/host-id", "2020-08-24"),
+            ("placement/partition-number", "2020-08-24"),
+            ("placement/region", "2020-08-24"),
+            ("tags", "2021-03-23"),
+        ] {
+            let found = SINCE.iter().find(|(known, _)| *known == path);
+            let found = found.map(|(_, since)| *since);
+            assert_eq!(found, Version::named(since), "{path}");
         }
     }
 

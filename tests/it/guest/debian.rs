@@ -1,7 +1,5 @@
 //! Unmodified cloud-init of two Debian releases, on a NAT network and on one without a way out.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use metad_tests::image::{self, Cache, Debian, Reuse};
 use metad_tests::needs;
@@ -10,10 +8,7 @@ use metad_tests::virt::{
     Asked, Description, Guest, Host, Identity, Key, Metadata, Network, Nic, System,
 };
 
-use super::{DEBIAN_BOOT, asked, host};
-
-/// A log-in takes two seconds without KVM; on a busy machine the first attempts run into their own limits.
-const LOGIN: Duration = Duration::from_secs(180);
+use super::{DEBIAN_BOOT, LOGIN, asked, host};
 
 const NOCLOUD: &str = "http://169.254.169.254/nocloud/";
 

@@ -30,7 +30,7 @@ pub struct Ends {
 pub fn tcp(ends: &Ends, flags: u8, sequence: u32, acknowledged: u32, payload: &[u8]) -> Vec<u8> {
     let ports = [ends.from_port, ends.to_port];
     let segment = [
-        &tcp_header(ports, flags, sequence, acknowledged)[..],
+        &tcp_header(ports, (0x50, flags), (sequence, acknowledged))[..],
         payload,
     ];
     packet(ends, TCP, 64, &summed(ends, TCP, segment.concat(), 16))

@@ -1,6 +1,7 @@
 //! Debian with its own, unmodified cloud-init, without boot loader and without anything that only costs time.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use anyhow::{Context, Result};
 use super::Reuse;
 use super::cache::{Cache, Recipe, Scratch};
 use super::command::run;
+use super::ignition;
 use crate::progress::Progress;
 
 /// The Debian releases that guests are made of.
@@ -39,14 +41,21 @@ impl Debian {
 
     fn packages(self) -> &'static str {
         match self {
-            // cloud-init 22.4 asks for its first lease with dhclient; later ones bring a client.
+            // cloud-init 22.4 asks for its first lease with dhclient; later ones bring a client. Ignition sleeps
+            // beside it.
             Self::Bookworm => {
-                "systemd-sysv,udev,dbus,iproute2,openssh-server,cloud-init,kmod,sudo,curl,isc-dhcp-client"
+                "systemd-sysv,udev,dbus,iproute2,openssh-server,cloud-init,kmod,sudo,curl,isc-dhcp-client,ignition"
             }
             Self::Trixie => {
                 "systemd-sysv,udev,dbus,iproute2,openssh-server,cloud-init,kmod,sudo,curl"
             }
         }
+    }
+
+    fn has_ignition(self) -> bool {
+        self.packages()
+            .split(',')
+            .any(|name| name == ignition::PACKAGE)
     }
 }
 
@@ -150,7 +159,8 @@ pub(super) fn recipe(debian: Debian) -> Recipe {
         name: suite,
         extension: ".qcow2",
         text: format!(
-            "{suite}\n{packages}\n{OPTIONS:?}\n{FILES:?}\n{ENABLED:?}\n{MASKED:?}\n{DISK_SIZE}"
+            "{suite}\n{packages}\n{OPTIONS:?}\n{FILES:?}\n{ENABLED:?}\n{MASKED:?}\n{DISK_SIZE}\n{:?}",
+            ignition::FILES
         ),
     }
 }
@@ -169,6 +179,9 @@ fn build(debian: Debian, scratch: &Scratch, progress: &Progress) -> Result<PathB
         },
     )?;
     configure(&root)?;
+    if debian.has_ignition() {
+        add_ignition(&root)?;
+    }
     progress.step(&format!("{suite}: making a disk image of it"), || {
         let raw = scratch.join("disk.raw");
         let finished = scratch.join("disk.qcow2");
@@ -201,14 +214,35 @@ fn build(debian: Debian, scratch: &Scratch, progress: &Progress) -> Result<PathB
     })
 }
 
+fn write(root: &Path, name: &str, content: &str) -> Result<()> {
+    let file = root.join(name);
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+    }
+    fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn add_ignition(root: &Path) -> Result<()> {
+    for (name, content) in ignition::FILES {
+        write(root, name, content)?;
+    }
+    for program in ignition::PROGRAMS {
+        let program = root.join(program);
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
+            .with_context(|| format!("cannot make {} a program", program.display()))?;
+    }
+    let words = ["systemctl", "--quiet", "enable", ignition::SERVICE];
+    let mut arguments = vec![root.as_os_str()];
+    arguments.extend(words.map(std::ffi::OsStr::new));
+    run("chroot", arguments)?;
+    Ok(())
+}
+
 /// Turns an installed directory into a guest that has never booted.
 fn configure(root: &Path) -> Result<()> {
     for (name, content) in FILES {
-        let file = root.join(name);
-        if let Some(directory) = file.parent() {
-            fs::create_dir_all(directory)?;
-        }
-        fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
+        write(root, name, content)?;
     }
     for (action, units) in [("enable", ENABLED.as_slice()), ("mask", MASKED.as_slice())] {
         let mut arguments = vec![

@@ -57,7 +57,8 @@ pub struct Daemon {
 impl Daemon {
     pub(super) fn start(lab: &Lab, settings: &Settings<'_>) -> Result<Self> {
         let configuration = lab.directory().join("metad.toml");
-        let text = configuration_text(lab.name(), &lab.records(), settings);
+        let state = lab.directory().join("state");
+        let text = configuration_text(lab.name(), &state, &lab.records(), settings);
         fs::write(&configuration, text).context("cannot write the configuration")?;
         let log = lab.directory().join("metad.log");
         Self::start_at(lab.host().path(), configuration, log)
@@ -322,7 +323,7 @@ pub(super) fn slots(status: &Value, name: &str) -> Option<Vec<Option<u64>>> {
     (!slots.is_empty()).then_some(slots)
 }
 
-fn configuration_text(name: &str, records: &Path, settings: &Settings<'_>) -> String {
+fn configuration_text(name: &str, state: &Path, records: &Path, settings: &Settings<'_>) -> String {
     let Settings {
         interfaces,
         identity,
@@ -331,7 +332,7 @@ fn configuration_text(name: &str, records: &Path, settings: &Settings<'_>) -> St
         datapath,
     } = settings;
     format!(
-        "name = {name:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n{datapath}\n\
+        "name = {name:?}\nstate-directory = {state:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n{datapath}\n\
          [[source]]\nkind = \"directory\"\npath = {records:?}\n"
     )
 }

@@ -6,12 +6,15 @@ use std::path::Path;
 use super::metadata::Metadata;
 use super::network::Nic;
 use super::xml::escape;
+use crate::image::ignition::FIRST_BOOT;
 use crate::image::{DebianImage, SmallImage};
 
 /// What runs in a guest.
 #[derive(Debug, Clone)]
 pub enum System {
     Debian(DebianImage),
+    /// Debian without its cloud-init, configured by Ignition for the cloud of this name.
+    Ignition(DebianImage, &'static str),
     Small(SmallImage),
 }
 
@@ -59,6 +62,17 @@ impl Description {
         )
     }
 
+    fn arguments(&self) -> String {
+        let console = "quiet console=ttyS0";
+        match &self.system {
+            System::Debian(_) => console.to_owned(),
+            System::Ignition(_, cloud) => {
+                format!("{console} cloud-init=disabled {FIRST_BOOT}{cloud}")
+            }
+            System::Small(_) => format!("{console} panic=1"),
+        }
+    }
+
     /// The domain XML; `directory` holds the guest's disk overlay, its console log and its control socket.
     pub(super) fn xml(&self, directory: &Path) -> String {
         let uuid = self.uuid();
@@ -68,13 +82,13 @@ impl Description {
             Identity::Ec2 | Identity::Serial(_) => "<smbios mode='sysinfo'/>",
         };
         let (memory, processors, boot, disk) = match &self.system {
-            System::Debian(image) => (
+            System::Debian(image) | System::Ignition(image, _) => (
                 512,
                 2,
                 boot_xml(
                     &image.kernel.vmlinuz,
                     &image.kernel.initrd,
-                    "quiet console=ttyS0",
+                    &self.arguments(),
                     smbios,
                 ),
                 format!(
@@ -86,12 +100,7 @@ impl Description {
             System::Small(image) => (
                 128,
                 1,
-                boot_xml(
-                    &image.vmlinuz,
-                    &image.initrd,
-                    "quiet console=ttyS0 panic=1",
-                    smbios,
-                ),
+                boot_xml(&image.vmlinuz, &image.initrd, &self.arguments(), smbios),
                 String::new(),
             ),
         };

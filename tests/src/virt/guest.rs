@@ -33,7 +33,7 @@ impl Guest {
     ) -> Result<Self> {
         let directory = parent.join(&description.name);
         fs::create_dir_all(&directory)?;
-        if let System::Debian(image) = &description.system {
+        if let System::Debian(image) | System::Ignition(image, _) = &description.system {
             let overlay = directory.join(DISK);
             let arguments: [&std::ffi::OsStr; 8] = [
                 "create".as_ref(),

@@ -37,9 +37,10 @@ fn start_metad(directory: &Path) -> Result<Daemon> {
     fs::write(
         &configuration,
         format!(
-            "name = \"metad\"\n\n[datapath]\ninterfaces = [\"virbr+\"]\n\n\
+            "name = \"metad\"\nstate-directory = {:?}\n\n[datapath]\ninterfaces = [\"virbr+\"]\n\n\
              [[source]]\nkind = \"libvirt\"\nuri = {URI:?}\n\n\
-             [[source]]\nkind = \"directory\"\npath = {records:?}\n"
+             [[source]]\nkind = \"directory\"\npath = {records:?}\n",
+            directory.join("state")
         ),
     )?;
     let here = PathBuf::from("/proc/self/ns/net");

@@ -1,6 +1,6 @@
 //! An SSH key made for one run, and commands through it. Guests get the key as metadata: that they let it in proves it.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Key {
     }
 
     /// Runs a command in a guest and returns its standard output; once, without patience.
-    pub fn run(&self, user: &str, address: Ipv4Addr, command: &str) -> Result<String> {
+    pub fn run(&self, user: &str, address: IpAddr, command: &str) -> Result<String> {
         let private = self.private.to_string_lossy();
         let target = format!("{user}@{address}");
         let options = [
@@ -72,7 +72,7 @@ impl Key {
     pub fn run_soon(
         &self,
         user: &str,
-        address: Ipv4Addr,
+        address: IpAddr,
         command: &str,
         patience: Duration,
     ) -> Result<String> {

@@ -54,6 +54,13 @@ const NET: &[Package] = &[
     program("iproute2", "ip"),
     program("util-linux", "nsenter"),
     program("nftables", "nft"),
+    program("curl", "curl"),
+    program("openssl", "openssl"),
+    // Debian's own Python has it, whatever else is called `python3` here.
+    file(
+        "python3-jwcrypto",
+        "/usr/lib/python3/dist-packages/jwcrypto/jwt.py",
+    ),
 ];
 
 /// qemu-utils first: a machine may have a newer one than bookworm's QEMU can stand beside.

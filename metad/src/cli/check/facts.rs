@@ -12,7 +12,8 @@ use virt::connect::Connect;
 
 use crate::admin::Client;
 use crate::config::{Config, Source};
-use crate::directory::record_file::{self, Format};
+use crate::directory::origin::{self, Named};
+use crate::directory::record_file::Format;
 use crate::interfaces::{Interface, watch};
 use crate::libvirt::domain_xml;
 
@@ -207,9 +208,20 @@ fn record_problem(path: &Path, format: Format) -> Option<String> {
     let read =
         fs::File::open(path).and_then(|file| file.take(RECORD_MAX).read_to_string(&mut text));
     match read {
-        Ok(_) => record_file::parse(&text, format)
-            .err()
-            .map(|error| error.to_string()),
+        Ok(_) => {
+            let data = path.with_extension("data");
+            let named = Named {
+                stem: path
+                    .file_stem()
+                    .and_then(|stem| stem.to_str())
+                    .unwrap_or_default(),
+                format,
+                beside_data: data.is_file(),
+            };
+            origin::read(&text, named)
+                .err()
+                .map(|error| error.to_string())
+        }
         Err(error) => Some(error.to_string()),
     }
 }

@@ -11,19 +11,27 @@ use crate::config::Config;
 use crate::http::answer_as;
 use crate::instance::Mac;
 use crate::inventory::Hosted;
+use crate::signer::{Certificate, Signer};
 
 /// Answers the admin socket.
 pub(super) struct Daemon {
     name: String,
     outputs: Outputs,
+    signer: Signer,
     stop: watch::Sender<bool>,
 }
 
 impl Daemon {
-    pub(super) fn new(config: &Config, outputs: &Outputs, stop: watch::Sender<bool>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        outputs: &Outputs,
+        signer: Signer,
+        stop: watch::Sender<bool>,
+    ) -> Self {
         Self {
             name: config.name.to_string(),
             outputs: outputs.clone(),
+            signer,
             stop,
         }
     }
@@ -65,6 +73,7 @@ impl Host for Daemon {
         let headers = headers(query)?;
         let address = None;
         let (status, headers, body) = answer_as(
+            &self.signer,
             &hosted.instance,
             answers,
             address,
@@ -81,6 +90,10 @@ impl Host for Daemon {
             headers: headers.collect(),
             body,
         })
+    }
+
+    fn certificate(&self) -> Certificate {
+        self.signer.certificate().clone()
     }
 
     fn stop(&self) {

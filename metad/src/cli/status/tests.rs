@@ -37,6 +37,7 @@ fn instance(name: &str, running: bool, nics: Vec<NicStatus>) -> InstanceStatus {
         uuid: "6b7d8f06-0000-4000-8000-000000000001".to_owned(),
         running,
         nics,
+        nocloud_url: Some("http://169.254.169.254/nocloud/".to_owned()),
     }
 }
 

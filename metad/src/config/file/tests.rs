@@ -1,5 +1,7 @@
 //! The tables of the configuration: what is taken, and how each mistake is told.
 
+mod iam;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +35,8 @@ fn every_key_is_taken() {
         http-tokens = "required"
         hop-limit = 2
         dialects = ["ec2", "openstack"]
+        [identity]
+        issuer = "https://id.example.org"
         [datapath]
         interfaces = ["virbr+", "br0", "vnet+"]
         identity = "mac"
@@ -71,6 +75,7 @@ fn every_key_is_taken() {
                 ..Given::default()
             },
         },
+        issuer: Some("https://id.example.org".to_owned()),
         datapath: Datapath {
             interfaces: vec![
                 Pattern::Prefix("virbr".to_owned()),
@@ -81,6 +86,7 @@ fn every_key_is_taken() {
             attach: Attach::Clsact,
             log_drops: true,
         },
+        roles: Vec::new(),
         sources: vec![
             Source::Libvirt {
                 uri: "test:///default".to_owned(),
@@ -162,7 +168,7 @@ fn unknown_keys_name_their_place_and_the_nearest() {
         (
             "unknown table",
             "[zebra]\nx = 1",
-            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `state-directory`, `datapath`, `site`, `defaults`, `source`",
+            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `state-directory`, `datapath`, `site`, `defaults`, `identity`, `iam`, `source`",
         ),
         (
             "key of another kind of source",
@@ -172,7 +178,7 @@ fn unknown_keys_name_their_place_and_the_nearest() {
         (
             "a key of the wrong level",
             "identity = \"mac\"",
-            "line 1, column 1: unknown key `identity` in the configuration\nhelp: `identity` belongs under [datapath]",
+            "line 1, column 12: [identity] must be a table, not a text\nhelp: what a guest is known by is `identity` under [datapath]",
         ),
     ]);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::instance::{ContentFile, Dialect, Endpoint, Given, HttpTokens};
+use crate::instance::{ContentFile, Dialect, Endpoint, Fixed, Given, HttpTokens};
 
 mod limits;
 
@@ -33,6 +33,9 @@ nics:
   bridge: br0
   addresses: [10.1.2.3/24, \"fd00::1/64\", 10.9.9.9]
   mtu: 1400
+  dhcp: false
+  gateways: [10.1.2.1, \"fd00::ff\"]
+  nameservers: [10.9.9.1]
 - {mac: 52-54-00-12-34-57, interface: tap1}
 ";
 
@@ -48,7 +51,8 @@ const FULL_JSON: &str = r##"{
   "uuid": "4dea22b3-1d52-d8f3-2516-782e98ab3fa0",
   "nics": [
     {"mac": "52:54:00:12:34:56", "interface": "tap0", "bridge": "br0",
-     "addresses": ["10.1.2.3/24", "fd00::1/64", "10.9.9.9"], "mtu": 1400},
+     "addresses": ["10.1.2.3/24", "fd00::1/64", "10.9.9.9"], "mtu": 1400, "dhcp": false,
+     "gateways": ["10.1.2.1", "fd00::ff"], "nameservers": ["10.9.9.1"]},
     {"mac": "52:54:00:12:34:57", "interface": "tap1"}
   ]
 }"##;
@@ -115,7 +119,13 @@ fn yaml_and_json_say_the_same() {
         nics[0].subnet.map(|subnet| subnet.to_string()).as_deref(),
         Some("10.1.2.0/24")
     );
+    let fixed = Fixed {
+        gateways: vec!["10.1.2.1".parse().unwrap(), "fd00::ff".parse().unwrap()],
+        nameservers: vec!["10.9.9.1".parse().unwrap()],
+    };
+    assert_eq!(nics[0].fixed, Some(fixed));
     assert_eq!(nics[1].mac.to_string(), "52:54:00:12:34:57");
+    assert_eq!(nics[1].fixed, None);
 }
 
 #[test]
@@ -164,7 +174,8 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "unknown in a NIC",
             "nics:\n- mac: 52:54:00:12:34:56\n  iface: a\n",
-            "line 3, column 3: unknown key `iface`; known are `mac`, `interface`, `bridge`, `addresses`, `mtu`",
+            "line 3, column 3: unknown key `iface`; known are `mac`, `interface`, `bridge`, `addresses`, `mtu`, `dhcp`, \
+             `gateways`, `nameservers`",
         ),
         (
             "twice",
@@ -250,6 +261,27 @@ fn yaml_refusals_name_place_and_reason() {
             "address",
             "nics: [{mac: 52:54:00:12:34:56, interface: a, addresses: [10.0.0.5/33]}]\n",
             "line 1, column 58: `addresses` holds `10.0.0.5/33`, which is no address like 10.0.0.5/24",
+        ),
+        (
+            "gateway of a NIC with DHCP",
+            "nics: [{mac: 52:54:00:12:34:56, interface: a, addresses: [10.0.0.5/24], gateways: [10.0.0.1]}]\n",
+            "line 1, column 7: `gateways` and `nameservers` are DHCP's to hand out unless `dhcp` is false",
+        ),
+        (
+            "neither DHCP nor address",
+            "nics: [{mac: 52:54:00:12:34:56, interface: a, dhcp: false}]\n",
+            "line 1, column 7: an entry of `nics` without DHCP lacks `addresses`",
+        ),
+        (
+            "two gateways",
+            "nics: [{mac: 52:54:00:12:34:56, interface: a, dhcp: false, addresses: [10.0.0.5/24], \
+             gateways: [10.0.0.1, 10.0.0.2]}]\n",
+            "line 1, column 7: `gateways` holds two of one address family",
+        ),
+        (
+            "name server",
+            "nics: [{mac: 52:54:00:12:34:56, interface: a, nameservers: [dns.example.org]}]\n",
+            "line 1, column 60: `nameservers` holds `dns.example.org`, which is no address like 10.0.0.1",
         ),
         (
             "MAC",

@@ -9,6 +9,7 @@ fn query(
     address: Option<Ipv4Addr>,
 ) -> (u16, HeaderMap, Bytes) {
     let (status, headers, body) = answer_as(
+        &guest.signer,
         &guest.instance,
         &guest.answers,
         address,
@@ -43,6 +44,7 @@ fn administrator_reads_as_with_a_valid_token() {
 #[test]
 fn administrator_gets_no_token() {
     let (status, headers, body) = answer_as(
+        &keys::signer(),
         &Guest::new().instance,
         &Guest::new().answers,
         None,

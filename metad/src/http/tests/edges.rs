@@ -166,6 +166,9 @@ fn address_that_the_kernel_forgot_is_asked_for_again() {
             instance: &guest.instance,
             answers: &guest.answers,
             address,
+            signer: &guest.signer,
+            wall: WALL,
+            ipv6: false,
             asker: Asker::Administrator,
         })
     };

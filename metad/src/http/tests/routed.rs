@@ -42,6 +42,7 @@ fn app(guest: &Guest) -> App {
     App {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         tokens: guest.tokens.clone(),
+        signer: guest.signer.clone(),
         keep_alive: false,
     }
 }

@@ -23,6 +23,10 @@ const LIVE: &str = r#"<domain type='qemu' id='7'>
     <disk type='block' device='lun'><target dev='sdb'/></disk>
     <disk type='file' device='floppy'><target dev='fda'/></disk>
     <disk type='file'/>
+    <disk type='file'><target dev='vdb'/><serial>ephemeral1</serial></disk>
+    <disk type='file'><target dev='vdc'/><serial>swap</serial></disk>
+    <disk type='file'><target dev='vdd'/><serial>ephemeral+1</serial></disk>
+    <disk type='file' device='cdrom'><target dev='sdc'/><serial>swap</serial></disk>
     <interface type='network'>
       <mac address='52:54:00:00:00:01'/>
       <source network='default' portid='6ba7b810-9dad-11d1-80b4-00c04fd430c8' bridge='virbr0'/>
@@ -95,6 +99,10 @@ fn every_interface_and_disk_of_a_running_domain_is_read() {
         ("sda", DiskKind::Cdrom),
         ("sdb", DiskKind::Disk),
         ("fda", DiskKind::Floppy),
+        ("vdb", DiskKind::Ephemeral(1)),
+        ("vdc", DiskKind::Swap),
+        ("vdd", DiskKind::Disk),
+        ("sdc", DiskKind::Cdrom),
     ];
     assert_eq!(disks, expected);
     let record = domain.metadata.unwrap();
@@ -130,21 +138,21 @@ fn what_cannot_be_used_is_refused_with_its_place() {
             "00:00:02",
             "00:00:01",
             Err(
-                "line 28, column 5: <interface> has the MAC address 52:54:00:00:00:01 of an earlier one",
+                "line 32, column 5: <interface> has the MAC address 52:54:00:00:00:01 of an earlier one",
             ),
         ),
         (
             "no MAC",
             "<mac address='52:54:00:00:00:02'/>",
             "",
-            Err("line 28, column 5: <interface> has no MAC address"),
+            Err("line 32, column 5: <interface> has no MAC address"),
         ),
         (
             "broken MAC",
             "52:54:00:00:00:02",
             "52:54",
             Err(
-                "line 28, column 5: <interface> is broken: `52:54` is no MAC address (six octets in hexadecimal, such as 52:54:00:12:34:56)",
+                "line 32, column 5: <interface> is broken: `52:54` is no MAC address (six octets in hexadecimal, such as 52:54:00:12:34:56)",
             ),
         ),
         (
@@ -152,7 +160,7 @@ fn what_cannot_be_used_is_refused_with_its_place() {
             "9000",
             "large",
             Err(
-                "line 28, column 5: <interface> has an MTU that is no number: invalid digit found in string",
+                "line 32, column 5: <interface> has an MTU that is no number: invalid digit found in string",
             ),
         ),
         (
@@ -177,13 +185,13 @@ fn what_cannot_be_used_is_refused_with_its_place() {
             "not closed",
             "</domain>",
             "",
-            Err("line 51, column 1: <domain> is never closed"),
+            Err("line 55, column 1: <domain> is never closed"),
         ),
         (
             "wrong end",
             "</devices>",
             "</device>",
-            Err("line 50, column 3: "),
+            Err("line 54, column 3: "),
         ),
         (
             "document type",
