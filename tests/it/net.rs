@@ -8,6 +8,7 @@ mod drops;
 mod edges;
 mod host;
 mod identity;
+mod ipv6;
 mod lifecycle;
 mod networks;
 mod offload;
