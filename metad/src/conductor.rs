@@ -16,6 +16,7 @@ use self::doorbell::Doorbell;
 use self::herald::Herald;
 use crate::credentials::News;
 use crate::datapath::{Datapath, Strangers};
+use crate::install::Templates;
 use crate::instance::Mac;
 use crate::interfaces::{Happening, Interfaces};
 use crate::inventory::{Inventory, Snapshot};
@@ -29,6 +30,8 @@ pub struct Inputs {
     pub changes: mpsc::Receiver<Change>,
     pub happenings: mpsc::Receiver<Happening>,
     pub strangers: Strangers,
+    /// The templates of installers' answers, whenever one changes.
+    pub templates: watch::Receiver<Arc<Templates>>,
     /// Credentials of IAM roles, as they come and expire; closed where there are no roles.
     pub credentials: mpsc::Receiver<News>,
     /// Asks each source to read everything again, in the order of the configuration.
@@ -71,7 +74,8 @@ pub struct Conductor {
 }
 
 impl Conductor {
-    pub fn new(inventory: Inventory, inputs: Inputs, outputs: Outputs) -> Self {
+    pub fn new(mut inventory: Inventory, mut inputs: Inputs, outputs: Outputs) -> Self {
+        inventory.use_templates(Arc::clone(&inputs.templates.borrow_and_update()));
         Self {
             inventory,
             interfaces: Interfaces::default(),
@@ -99,6 +103,10 @@ impl Conductor {
                     let happening = happening
                         .ok_or_else(|| anyhow::anyhow!("the network interfaces cannot be followed any more"))?;
                     self.notice(happening);
+                }
+                Ok(()) = self.inputs.templates.changed() => {
+                    let templates = Arc::clone(&self.inputs.templates.borrow_and_update());
+                    self.inventory.use_templates(templates);
                 }
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);

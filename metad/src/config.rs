@@ -3,10 +3,12 @@
 
 mod file;
 mod iam;
+mod install;
 mod issuer;
 mod pattern;
 mod section;
 mod site;
+mod source;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,8 +16,11 @@ use std::path::{Path, PathBuf};
 pub use file::Fault;
 pub use iam::{Origin, Role};
 pub use pattern::Pattern;
+pub use source::Source;
 
+use crate::install::Install;
 use crate::record::Defaults;
+use source::default_sources;
 
 /// Where the configuration is looked for unless the command line names another file.
 pub const DEFAULT_PATH: &str = "/etc/metad/metad.toml";
@@ -43,6 +48,7 @@ pub struct Config {
     pub datapath: Datapath,
     /// What holds for instances that say nothing themselves.
     pub defaults: Defaults,
+    pub install: Install,
     /// Who vouches for instances in tokens; `None`: [`Config::issuer`] has a default.
     pub issuer: Option<String>,
     /// The IAM roles whose credentials guests may read.
@@ -78,23 +84,6 @@ pub enum Attach {
     Auto,
     Tcx,
     Clsact,
-}
-
-/// Where instances come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    Libvirt { uri: String },
-    Directory { path: PathBuf },
-}
-
-impl fmt::Display for Source {
-    /// As in logs and `metad status`: `libvirt qemu:///system`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Libvirt { uri } => write!(f, "libvirt {uri}"),
-            Self::Directory { path } => write!(f, "directory {}", path.display()),
-        }
-    }
 }
 
 /// A configuration that cannot be used.
@@ -203,22 +192,12 @@ impl Default for Config {
             state_directory: None,
             datapath: Datapath::default(),
             defaults: Defaults::default(),
+            install: Install::default(),
             issuer: None,
             roles: Vec::new(),
             sources: default_sources(),
         }
     }
-}
-
-fn default_sources() -> Vec<Source> {
-    vec![
-        Source::Libvirt {
-            uri: "qemu:///system".to_owned(),
-        },
-        Source::Directory {
-            path: PathBuf::from(DEFAULT_RECORDS),
-        },
-    ]
 }
 
 impl Config {

@@ -17,9 +17,9 @@ use inotify::Watches;
 use pending::{Interest, Pending};
 use shelf::Shelf;
 
-mod inotify;
+pub(crate) mod inotify;
 pub mod origin;
-mod pending;
+pub(crate) mod pending;
 mod place;
 pub mod record_file;
 mod schema;

@@ -6,6 +6,7 @@
 mod caller;
 mod decide;
 mod log;
+mod password;
 mod proof;
 mod reply;
 mod target;
@@ -39,13 +40,14 @@ use crate::token::{BootTime, Tokens};
 use caller::Identified;
 
 pub use decide::{Ask, Asker, decide};
-pub use reply::Reply;
+pub use password::{Keeping, NotKept, Passwords};
+pub use reply::{Errand, Reply};
 pub use target::{Malformed, Target};
 
 /// Why an administrator sees a refusal; guests never get this header.
 pub const REASON: HeaderName = HeaderName::from_static("x-metad-reason");
 
-/// The largest request body that is read, and ignored; octets.
+/// The largest request body that is read; octets.
 const BODY_MAX: usize = 4096;
 /// How long a guest may take to send one.
 const BODY_TIME: Duration = Duration::from_secs(5);
@@ -55,6 +57,8 @@ const BODY_TIME: Duration = Duration::from_secs(5);
 pub struct App {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub tokens: Tokens,
+    /// Where guests leave passwords; `None`: nowhere.
+    pub passwords: Option<Arc<dyn Passwords>>,
     pub signer: Signer,
     /// Whether a connection may ask more than once. Some clients read to the end of it and would hang.
     pub keep_alive: bool,
@@ -84,7 +88,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .fallback_service(dialects)
         .layer(middleware::from_fn(normalise))
-        .layer(middleware::from_fn(swallow_body))
+        .layer(middleware::from_fn(take_body))
         .layer(middleware::from_fn(log::requests))
         .layer(middleware::from_fn_with_state(app, identify))
 }
@@ -137,7 +141,7 @@ fn parsed(target: &str) -> Option<Target> {
 /// A route: the guest, its request, the decision, and what that means for the connection.
 fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
     any(
-        async move |caller: Caller, State(app): State<App>, request: Request| {
+        async move |caller: Caller, State(app): State<App>, mut request: Request| {
             let Some(target) = request.extensions().get::<Target>() else {
                 return malformed();
             };
@@ -156,7 +160,11 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                     now: BootTime::now(),
                 },
             });
-            limit_hops(reply, request.extensions().get::<Arc<dyn Line>>())
+            let mut extensions = std::mem::take(request.extensions_mut());
+            let reply = limit_hops(reply, extensions.get::<Arc<dyn Line>>());
+            let body = extensions.remove().unwrap_or(Carried(Bytes::new())).0;
+            let store = app.passwords.as_deref();
+            password::run(reply, store, caller.seat.instance.uuid, body).await
         },
     )
 }
@@ -202,9 +210,13 @@ async fn identify(State(app): State<App>, mut request: Request, next: Next) -> R
     response
 }
 
-/// Reads what a request carries and forgets it.
-async fn swallow_body(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+/// What a request carries, for the few that may carry something.
+#[derive(Debug, Clone)]
+struct Carried(Bytes);
+
+/// Reads what a request carries, as far as anybody may have a use for it.
+async fn take_body(request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
     let announced = parts
         .headers
         .get(CONTENT_LENGTH)
@@ -214,7 +226,10 @@ async fn swallow_body(request: Request, next: Next) -> Response {
     }
     let whole = Limited::new(body, BODY_MAX).collect();
     match tokio::time::timeout(BODY_TIME, whole).await {
-        Ok(Ok(_ignored)) => next.run(Request::from_parts(parts, Body::empty())).await,
+        Ok(Ok(body)) => {
+            parts.extensions.insert(Carried(body.to_bytes()));
+            next.run(Request::from_parts(parts, Body::empty())).await
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => too_large().into_response(),
         Ok(Err(_broken)) => {
             let reason = "the body cannot be read";

@@ -50,6 +50,8 @@ pub struct Instance {
     pub tags: BTreeMap<String, String>,
     /// A free tree laid over the EC2 `meta-data` tree.
     pub meta_data: serde_json::Map<String, serde_json::Value>,
+    /// Variables for the templates of installers' answers.
+    pub install: serde_json::Map<String, serde_json::Value>,
     /// What the administrator has set while it runs, laid over everything.
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// The secret segment of NoCloud's prefix; `None` where the host has no secret to make it from.
@@ -158,6 +160,21 @@ pub struct Nic {
     pub mtu: Option<u32>,
     /// `Some`: no DHCP server hands out `addresses`, the guest must take them itself.
     pub fixed: Option<Fixed>,
+    pub offer: Offer,
+}
+
+/// What a network offers its guests, as far as it is known. A libvirt network that has addresses of its own says it; of
+/// any other network nobody knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Whether DHCP gives IPv4 addresses.
+    pub dhcp4: Option<bool>,
+    /// Whether DHCP gives IPv6 addresses.
+    pub dhcp6: Option<bool>,
+    /// Whether an IPv6 prefix is announced, for guests to choose their addresses from.
+    pub announced: bool,
+    pub gateways: Vec<IpAddr>,
+    pub nameservers: Vec<IpAddr>,
 }
 
 /// What a guest must know besides its addresses where no DHCP server tells it.

@@ -20,7 +20,8 @@ use self::roles::Roles;
 use self::views::Views;
 use crate::config::Identity;
 use crate::credentials::News;
-use crate::instance::{Instance, Mac, Nic, Switch};
+use crate::install::Templates;
+use crate::instance::{Dialect, Instance, Mac, Nic, Switch};
 use crate::interfaces::Interfaces;
 use crate::record::Defaults;
 use crate::render::{self, Answers};
@@ -99,6 +100,7 @@ pub struct Resolution {
 pub struct Inventory {
     identity: Identity,
     defaults: Defaults,
+    templates: Arc<Templates>,
     roles: Roles,
     views: Views,
     machines: BTreeMap<String, Machine>,
@@ -113,6 +115,8 @@ struct Machine {
     running: bool,
     instance: Arc<Instance>,
     answers: Vec<Arc<Answers>>,
+    /// What could not be rendered.
+    problems: BTreeSet<String>,
 }
 
 impl Inventory {
@@ -121,6 +125,7 @@ impl Inventory {
         Self {
             identity,
             defaults,
+            templates: Arc::default(),
             roles: Roles::default(),
             views: Views::new(sources),
             machines: BTreeMap::new(),
@@ -156,6 +161,16 @@ impl Inventory {
         }
     }
 
+    /// Renders anew whatever comes from templates.
+    pub fn use_templates(&mut self, templates: Arc<Templates>) {
+        self.templates = templates;
+        for machine in self.machines.values_mut() {
+            if machine.instance.options.dialects.has(Dialect::Install) {
+                (machine.answers, machine.problems) = answers(&machine.instance, &self.templates);
+            }
+        }
+    }
+
     /// Lays the present interfaces under what is known. `now` is any clock that does not go backwards.
     pub fn resolve(&mut self, interfaces: &Interfaces, now: Duration) -> Resolution {
         let claims = self.claims(interfaces);
@@ -169,8 +184,17 @@ impl Inventory {
         let instances = machines.map(|(name, machine)| (name.as_str(), &*machine.instance));
         snapshot.problems.extend(self.roles.problems(instances));
         snapshot.problems.extend(complaints(&refused, &claims));
+        let of_templates = self.templates.problems().iter();
+        let install = "installers' answers";
+        snapshot
+            .problems
+            .extend(of_templates.map(|problem| (install.to_owned(), problem.clone())));
         let mut nics = BTreeMap::new();
         for (name, machine) in &self.machines {
+            let rendering = machine.problems.iter().cloned();
+            snapshot
+                .problems
+                .extend(rendering.map(|problem| (name.clone(), problem)));
             let ipv6 = machine.instance.options.ipv6 == Switch::Enabled;
             let seats: Vec<_> = machine.seats(name, &self.bindings).collect();
             for seat in seats.iter().flatten() {
@@ -212,9 +236,7 @@ impl Inventory {
                 machine.reading = reading;
             }
             _ => {
-                let answers = (0..instance.nics.len())
-                    .map(|nic| Arc::new(render::answers(&instance, nic)))
-                    .collect();
+                let (answers, problems) = answers(&instance, &self.templates);
                 let instance = Arc::new(instance);
                 let machine = Machine {
                     source,
@@ -222,6 +244,7 @@ impl Inventory {
                     running,
                     instance,
                     answers,
+                    problems,
                 };
                 self.machines.insert(name.to_owned(), machine);
             }
@@ -289,6 +312,22 @@ impl Machine {
                 }))
             })
     }
+}
+
+/// What every NIC of an instance is told, and what it should be and cannot.
+fn answers(instance: &Instance, templates: &Templates) -> (Vec<Arc<Answers>>, BTreeSet<String>) {
+    let mut problems = BTreeSet::new();
+    let of_nic = |nic| {
+        let mut answers = render::answers(instance, nic);
+        if instance.options.dialects.has(Dialect::Install) {
+            let rendered = templates.render(instance, nic);
+            answers.install(&rendered.files);
+            problems.extend(rendered.problems);
+        }
+        Arc::new(answers)
+    };
+    let answers = (0..instance.nics.len()).map(of_nic).collect();
+    (answers, problems)
 }
 
 /// The interface whose index stands beside the MAC address in the kernel's table.

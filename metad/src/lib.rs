@@ -14,6 +14,7 @@ pub mod directory;
 pub mod exit;
 pub mod http;
 pub mod identity;
+pub mod install;
 pub mod instance;
 pub mod interfaces;
 pub mod inventory;

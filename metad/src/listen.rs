@@ -88,6 +88,7 @@ pub async fn serve(
     let router = http::router(App {
         snapshot: Arc::clone(&desk.snapshot),
         tokens: desk.tokens.clone(),
+        passwords: None,
         signer: desk.signer.clone(),
         keep_alive: desk.keep_alive,
     });

@@ -104,10 +104,15 @@ pub fn remove(name: &str) -> Result<bool, NetnsError> {
     match unmount(&path, UnmountFlags::DETACH) {
         // A file that nothing is mounted on is what an interrupted start leaves behind.
         Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+        // A daemon that ends and `metad down` may be at it together.
+        Err(rustix::io::Errno::NOENT) => return Ok(false),
         Err(errno) => return Err(NetnsError::Remove(path, errno.into())),
     }
-    fs::remove_file(&path).map_err(|error| NetnsError::Remove(path, error))?;
-    Ok(true)
+    match fs::remove_file(&path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(NetnsError::Remove(path, error)),
+    }
 }
 
 /// The remedy where something that is not ours has the name.

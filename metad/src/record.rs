@@ -43,11 +43,13 @@ pub struct Record {
     pub files: Option<Vec<ContentFile>>,
     pub tags: Option<BTreeMap<String, String>>,
     pub meta_data: Option<serde_json::Map<String, serde_json::Value>>,
+    pub install: Option<serde_json::Map<String, serde_json::Value>>,
     pub options: Given,
 }
 
 impl Record {
-    /// Lays `self` over `base`: what `self` says wins, whole field by whole field; `meta_data` joins key by key.
+    /// Lays `self` over `base`: what `self` says wins, whole field by whole field; `meta_data` and `install` join
+    /// key by key.
     pub fn over(self, base: Self) -> Self {
         Self {
             instance_id: self.instance_id.or(base.instance_id),
@@ -64,14 +66,21 @@ impl Record {
             network_config: self.network_config.or(base.network_config),
             files: self.files.or(base.files),
             tags: self.tags.or(base.tags),
-            meta_data: match (self.meta_data, base.meta_data) {
-                (Some(over), Some(mut under)) => {
-                    under.extend(over);
-                    Some(under)
-                }
-                (over, under) => over.or(under),
-            },
+            meta_data: joined(self.meta_data, base.meta_data),
+            install: joined(self.install, base.install),
             options: self.options.over(base.options),
         }
+    }
+}
+
+type Tree = serde_json::Map<String, serde_json::Value>;
+
+fn joined(over: Option<Tree>, base: Option<Tree>) -> Option<Tree> {
+    match (over, base) {
+        (Some(over), Some(mut under)) => {
+            under.extend(over);
+            Some(under)
+        }
+        (over, under) => over.or(under),
     }
 }

@@ -4,18 +4,26 @@
 //! nothing here knows HTTP, tokens or the clock, but for the time at which the answers were made.
 
 mod claims;
+mod digitalocean;
 mod document;
 mod ec2;
+pub(crate) mod gce;
+mod hetzner;
 mod iam;
+mod install;
+mod interfaces;
 mod names;
 mod network;
 mod network_config;
 mod nocloud;
+pub(crate) mod openstack;
 mod overlay;
 #[cfg(test)]
 pub(crate) mod sample;
+mod text;
 mod tree;
 mod version;
+mod vultr;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +38,7 @@ use crate::signer::{Form, Proofs};
 
 pub use claims::claims;
 pub use tree::{Answer, Content, ETag, Tree};
-pub use version::Version;
+pub use version::{Version, Versions};
 
 /// Where the identity document is, below an EC2 version.
 pub const DOCUMENT: &str = "dynamic/instance-identity/document";
@@ -59,9 +67,26 @@ impl Default for Answers {
 }
 
 impl Answers {
+    /// Adds the files that an installer asks for, by path.
+    pub fn install(&mut self, files: &BTreeMap<String, Bytes>) {
+        let tree = Tree::from(install::directory(files));
+        self.trees.insert(Dialect::Install, tree);
+    }
+
     /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
     pub fn get(&self, dialect: Dialect, version: Version, path: &str) -> Option<Answer<'_>> {
         self.trees.get(&dialect)?.get(version, path)
+    }
+
+    /// Returns everything below `path`, each with what is left of its path; `None` for a directory.
+    pub fn below(
+        &self,
+        dialect: Dialect,
+        version: Version,
+        path: &str,
+    ) -> impl Iterator<Item = (&str, Option<Answer<'_>>)> {
+        let tree = self.trees.get(&dialect).into_iter();
+        tree.flat_map(move |tree| tree.below(version, path))
     }
 }
 
@@ -77,6 +102,11 @@ pub enum Body {
         after: Bytes,
         without: Bytes,
     },
+    /// Known text on both sides of random text that is new for each request.
+    AroundSeed {
+        before: Bytes,
+        after: Bytes,
+    },
     /// A listing that holds names which callers without an IPv4 address must not see; `None`: they see nothing at all.
     Listing {
         all: Bytes,
@@ -87,7 +117,8 @@ pub enum Body {
 }
 
 impl Body {
-    /// Returns the octets to send; `None` where they need the caller's address and it is not known, or a signature.
+    /// Returns the octets to send; `None` where they need the caller's address and it is not known, or a signature, or
+    /// random text and the system gives none.
     pub fn bytes(&self, caller: Option<Ipv4Addr>) -> Option<Bytes> {
         match self {
             Self::Bytes(bytes) | Self::Listing { all: bytes, .. } => Some(bytes.clone()),
@@ -97,6 +128,7 @@ impl Body {
                     .concat()
                     .into()
             }),
+            Self::AroundSeed { before, after } => seeded(before, after),
             Self::Proof(_) => None,
         }
     }
@@ -108,9 +140,15 @@ impl Body {
                 Some(bytes.clone())
             }
             Self::Listing { without, .. } => without.clone(),
+            Self::AroundSeed { before, after } => seeded(before, after),
             Self::CallerIpv4 | Self::Proof(_) => None,
         }
     }
+}
+
+fn seeded(before: &Bytes, after: &Bytes) -> Option<Bytes> {
+    let seed = openstack::seed()?;
+    Some([before.as_ref(), seed.as_bytes(), after].concat().into())
 }
 
 impl fmt::Debug for Body {
@@ -121,6 +159,9 @@ impl fmt::Debug for Body {
             Self::CallerIpv4 => f.write_str("CallerIpv4"),
             Self::AroundCallerIpv4 { without, .. } => {
                 write!(f, "AroundCallerIpv4({})", without.len())
+            }
+            Self::AroundSeed { before, after } => {
+                write!(f, "AroundSeed({})", before.len() + after.len())
             }
             Self::Listing { all, .. } => write!(f, "Listing({})", all.len()),
             Self::Proof(form) => write!(f, "Proof({form:?})"),
@@ -142,12 +183,12 @@ pub fn answers_made(instance: &Instance, nic: usize, made: SystemTime) -> Answer
         let directory = match dialect {
             Dialect::Ec2 => continue,
             Dialect::NoCloud => nocloud::directory(instance, &ec2),
-            Dialect::OpenStack
-            | Dialect::Install
-            | Dialect::Gce
-            | Dialect::DigitalOcean
-            | Dialect::Hetzner
-            | Dialect::Vultr => continue,
+            Dialect::OpenStack => openstack::directory(instance, &ec2),
+            Dialect::Gce => gce::directory(instance, nic, &ec2),
+            Dialect::DigitalOcean => digitalocean::directory(instance, &ec2),
+            Dialect::Hetzner => hetzner::directory(instance, nic, &ec2),
+            Dialect::Vultr => vultr::directory(instance, &ec2),
+            Dialect::Install => continue,
         };
         trees.insert(dialect, Tree::from(directory));
     }

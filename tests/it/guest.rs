@@ -7,6 +7,7 @@ mod domains;
 mod ignition;
 mod networks;
 mod nics;
+mod readers;
 mod trust;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

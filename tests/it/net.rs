@@ -16,6 +16,7 @@ mod path;
 mod records;
 mod spoof;
 mod taps;
+mod together;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -213,3 +213,38 @@ fn programs_stay_within_their_budget_of_instructions() {
         );
     }
 }
+
+/// A figure for the report, not a limit: the machine may be busy.
+#[test]
+fn foreign_traffic_is_let_go_soon() {
+    if !needs::sandbox() {
+        return;
+    }
+    let mut loaded = Loaded::new();
+    let abroad = Ends {
+        to: [93, 184, 216, 34],
+        ..KNOWN
+    };
+    let abroad_ipv6 = ipv6::Ends {
+        from: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 5),
+        to: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
+        ..known_ipv6(0)
+    };
+    for (case, frame) in [
+        ("IPv4", frames::tcp(&abroad, [40_000, 80], SYN, b"")),
+        ("IPv6", ipv6::syn(&abroad_ipv6)),
+        (
+            "link-local IPv6",
+            ipv6::syn(&ipv6::Ends {
+                to: known_ipv6(0).from,
+                ..known_ipv6(0)
+            }),
+        ),
+    ] {
+        let cost = loaded.cost(GUEST_INGRESS, &frame);
+        needs::note(&format!(
+            "{case}: {} ns for a frame to somebody else",
+            cost.as_nanos()
+        ));
+    }
+}

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod answer;
 mod ipv6;
 
 const METADATA: [u8; 4] = IPV4;
@@ -355,39 +356,6 @@ fn tag_kept_outside_the_bytes_is_a_tag() {
         ),
     ] {
         assert_eq!(classify(&Stripped(frame)), expected, "{case}");
-    }
-}
-
-#[test]
-fn only_tcp_from_the_metadata_address_returns() {
-    let slot = [100, 64, 0, 7];
-    let back = || syn(METADATA, slot);
-    let refused = ReplyVerdict::Drop(Reason::ReplyNotTcp);
-    let returned = Answer {
-        service: Service::Ipv4,
-        slot: 7,
-        guest_port: [0, 80],
-        daemon_port: [0x9c, 0x40],
-    };
-    for (case, frame, expected) in [
-        ("answer", back(), ReplyVerdict::Return(returned)),
-        ("from elsewhere", syn(OTHER, slot), refused),
-        (
-            "to no slot",
-            syn(METADATA, [100, 64, 0, 0]),
-            ReplyVerdict::Drop(Reason::ReplyUnknownFlow),
-        ),
-        ("udp", with(back(), &[(offset::IP_PROTOCOL, 17)]), refused),
-        ("arp", arp(1, METADATA, slot), refused),
-        (
-            "fragment",
-            with(back(), &[(offset::IP_FRAGMENT, 0x20)]),
-            refused,
-        ),
-        ("cut", cut(back(), 51), refused),
-        ("nothing", Vec::new(), refused),
-    ] {
-        assert_eq!(classify_reply(&frame[..]), expected, "{case}");
     }
 }
 

@@ -26,7 +26,7 @@ use crate::netns::{Namespace, veth};
 use crate::signer::Signer;
 use crate::source::Outlet;
 use crate::token::Tokens;
-use crate::{credentials, directory, libvirt};
+use crate::{credentials, directory, install, libvirt};
 
 /// How long the daemon waits for its sources before it says that it is ready without them.
 const SOURCES_TIME: Duration = Duration::from_secs(5);
@@ -123,12 +123,14 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         datapath: Arc::new(Mutex::new(datapath)),
         progress: watch::Sender::new(Progress::default()),
     };
+    let (templates, following) = install::watch::start(config.install.clone()).await;
     let (news, _followers) = credentials::follow(&config.roles);
     let inputs = Inputs {
         changes,
         credentials: news,
         happenings: interfaces::watch().await?,
         strangers,
+        templates,
         bells: sources.bells.clone(),
     };
     let names = config.sources.iter().map(ToString::to_string).collect();
@@ -158,6 +160,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
     ready::tell(config);
     let ended = until_end(&stop, conducting, listening).await;
     sources.stop();
+    following.abort();
     if let Err(error) = door.await.context("the admin socket's task failed")? {
         tracing::warn!(%error, "the admin socket failed");
     }

@@ -7,7 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::section::{Mistake, Section};
 use super::{
-    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, iam, issuer, site,
+    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, iam, install,
+    issuer, site,
 };
 use crate::record::Defaults;
 
@@ -49,6 +50,7 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         "datapath",
         "site",
         "defaults",
+        "install",
         "identity",
         "iam",
         "source",
@@ -72,6 +74,10 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
                 Some(value) => site::site(&Section::of("[site]", value)?)?,
                 None => Defaults::default(),
             }
+        },
+        install: match table.get("install") {
+            Some(value) => install::install(&Section::of("[install]", value)?, base)?,
+            None => Default::default(),
         },
         datapath: match table.get("datapath") {
             Some(value) => datapath(&Section::of("[datapath]", value)?)?,

@@ -122,10 +122,10 @@ mod tests {
             "Version": 1, "AccessKeyId": "ASIA1", "SecretAccessKey": "hush/+",
             "SessionToken": "IQo=", "Expiration": "2030-01-31T12:00:00Z",
         });
-        match value {
-            Value::Null => all.as_object_mut().unwrap().remove(name),
-            value => all.as_object_mut().unwrap().insert(name.to_owned(), value),
-        };
+        all[name] = value;
+        if all[name].is_null() {
+            all.as_object_mut().unwrap().remove(name);
+        }
         all
     }
 

@@ -28,7 +28,7 @@ const WATCHED: WatchFlags = WatchFlags::CLOSE_WRITE
 
 /// What happened to a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// It is there and was not before.
     Appeared,
     /// It was written to and may still be open.
@@ -43,7 +43,7 @@ pub(super) enum Kind {
 
 /// The directories that are watched, and the queue of notices.
 #[derive(Debug)]
-pub(super) struct Watches {
+pub(crate) struct Watches {
     queue: AsyncFd<OwnedFd>,
     watched: BTreeMap<PathBuf, (i32, Mark)>,
     /// One directory may be watched under several paths.
@@ -52,7 +52,7 @@ pub(super) struct Watches {
 
 impl Watches {
     /// Must be called within a runtime that drives I/O.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         // SAFETY: an `OwnedFd` is one open descriptor until it is dropped, and `AsyncFd` owns it.
         let queue = unsafe { AsyncFd::register(queue) }?;
@@ -64,7 +64,7 @@ impl Watches {
     }
 
     /// Watches these directories and no others; `true` where one is new, and may have changed before it was watched.
-    pub(super) fn set(&mut self, wanted: &BTreeSet<PathBuf>) -> io::Result<bool> {
+    pub(crate) fn set(&mut self, wanted: &BTreeSet<PathBuf>) -> io::Result<bool> {
         let is_stale = |path: &PathBuf, mark: &Mark| {
             !wanted.contains(path) || Mark::of(path).is_none_or(|now| !now.is_same_file(*mark))
         };
@@ -95,13 +95,13 @@ impl Watches {
     }
 
     /// Waits until there may be notices.
-    pub(super) async fn wait(&self) -> io::Result<()> {
+    pub(crate) async fn wait(&self) -> io::Result<()> {
         self.queue.readable().await?.clear_ready();
         Ok(())
     }
 
     /// Takes every notice that is there; `None` where some were lost.
-    pub(super) fn drain(&mut self) -> Option<Vec<(Kind, PathBuf)>> {
+    pub(crate) fn drain(&mut self) -> Option<Vec<(Kind, PathBuf)>> {
         let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut notices = Vec::new();
         let mut complete = true;

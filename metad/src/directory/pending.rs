@@ -20,7 +20,7 @@ const OPEN: Duration = Duration::from_millis(250);
 
 /// What a notice must be about to count.
 #[derive(Debug, Default)]
-pub(super) struct Interest {
+pub(crate) struct Interest {
     /// The directory as it is configured, and where it really is.
     directories: BTreeSet<PathBuf>,
     /// Files elsewhere.
@@ -29,16 +29,23 @@ pub(super) struct Interest {
 
 impl Interest {
     /// Says what counts for a directory with files elsewhere, and which directories tell of it.
-    pub(super) fn new(directory: &Path, files: BTreeSet<PathBuf>) -> (Self, BTreeSet<PathBuf>) {
+    pub(crate) fn new(directory: &Path, files: BTreeSet<PathBuf>) -> (Self, BTreeSet<PathBuf>) {
+        Self::among(&[directory.to_owned()], files)
+    }
+
+    /// The same for several directories.
+    pub(crate) fn among(paths: &[PathBuf], files: BTreeSet<PathBuf>) -> (Self, BTreeSet<PathBuf>) {
         let mut directories = BTreeSet::new();
         let mut wanted = BTreeSet::new();
-        if let Ok(place) = locate(directory) {
-            directories.insert(place.path);
-            wanted.insert(place.watch);
-        }
-        if let Ok(real) = fs::canonicalize(directory) {
-            wanted.insert(real.clone());
-            directories.insert(real);
+        for directory in paths {
+            if let Ok(place) = locate(directory) {
+                directories.insert(place.path);
+                wanted.insert(place.watch);
+            }
+            if let Ok(real) = fs::canonicalize(directory) {
+                wanted.insert(real.clone());
+                directories.insert(real);
+            }
         }
         let elsewhere = files.iter().filter_map(|file| locate(file).ok());
         wanted.extend(elsewhere.map(|place| place.watch));
@@ -56,7 +63,7 @@ impl Interest {
 
 /// What the notices so far ask for.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
+pub(crate) struct Pending {
     all: bool,
     look: bool,
     touched: BTreeSet<PathBuf>,
@@ -65,22 +72,22 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Asks for everything, whatever it looks like.
-    pub(super) fn ask_for_everything(&mut self) {
+    pub(crate) fn ask_for_everything(&mut self) {
         self.all = true;
         self.look = true;
     }
 
     /// Asks for everything when it is time to look anyway.
-    pub(super) fn ask_for_everything_later(&mut self) {
+    pub(crate) fn ask_for_everything_later(&mut self) {
         self.all = true;
     }
 
-    pub(super) fn ask_for_a_look(&mut self) {
+    pub(crate) fn ask_for_a_look(&mut self) {
         self.look = true;
     }
 
     /// Takes notices; `None` stands for notices that were lost.
-    pub(super) fn note(&mut self, notices: Option<Vec<(Kind, PathBuf)>>, interest: &Interest) {
+    pub(crate) fn note(&mut self, notices: Option<Vec<(Kind, PathBuf)>>, interest: &Interest) {
         let Some(notices) = notices else {
             self.ask_for_everything();
             return;
@@ -104,7 +111,7 @@ impl Pending {
     }
 
     /// Has files that may not have been whole looked at again in a moment.
-    pub(super) fn doubt(&mut self, fresh: &BTreeSet<PathBuf>) {
+    pub(crate) fn doubt(&mut self, fresh: &BTreeSet<PathBuf>) {
         for path in fresh {
             let until = Instant::now() + MOMENT;
             self.unfinished.entry(path.clone()).or_insert(until);
@@ -112,17 +119,17 @@ impl Pending {
     }
 
     /// Whether it is time to look; else `due` says when.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.look || self.due().is_some_and(|due| due <= now)
     }
 
     /// When to look although nothing more is noticed.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.unfinished.values().min().copied()
     }
 
     /// The files that were noticed since the last [`Pending::take`]: what was read of them meanwhile does not count.
-    pub(super) fn noticed(&self) -> BTreeSet<PathBuf> {
+    pub(crate) fn noticed(&self) -> BTreeSet<PathBuf> {
         self.unfinished
             .keys()
             .chain(&self.touched)
@@ -131,7 +138,7 @@ impl Pending {
     }
 
     /// Takes what is asked for until now and leaves what has to wait.
-    pub(super) fn take(&mut self, now: Instant) -> Glance {
+    pub(crate) fn take(&mut self, now: Instant) -> Glance {
         let due: Vec<PathBuf> = self
             .unfinished
             .iter()

@@ -38,7 +38,7 @@ pub(super) fn locate(path: &Path) -> io::Result<Place> {
 
 /// Which state of a file was read; another state has another mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     device: u64,
     inode: u64,
     size: u64,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read, read_as};
-use crate::instance::{Cidr, ContentFile, Fixed, Given, Mac, Nic, Placement, PublicKey};
+use crate::instance::{Cidr, ContentFile, Fixed, Given, Mac, Nic, Offer, Placement, PublicKey};
 use crate::record::field;
 use crate::record::payload::{Encoding, decode};
 
@@ -49,6 +49,7 @@ impl Fields for TopFields {
         "network-config",
         "tags",
         "meta-data",
+        "install",
         "options",
         "nics",
         "uuid",
@@ -86,7 +87,8 @@ impl Fields for TopFields {
             "vendor-data" => record.vendor_data = read(map, key, plain)?,
             "network-config" => record.network_config = read(map, key, plain)?,
             "tags" => record.tags = read_as(map, tags)?,
-            "meta-data" => record.meta_data = read_as(map, meta_data)?,
+            "meta-data" => record.meta_data = read_as(map, |tree| free_tree(key, tree))?,
+            "install" => record.install = read_as(map, |tree| free_tree(key, tree))?,
             "options" => {
                 if let Some(Closed(options)) = map.next_value::<Option<Closed<OptionFields>>>()? {
                     record.options = options.0;
@@ -187,6 +189,7 @@ impl NicFields {
             subnet,
             mtu: self.mtu,
             fixed,
+            offer: Offer::default(),
         })
     }
 }
@@ -269,10 +272,10 @@ pub(super) fn tags(Pairs(pairs): Pairs) -> Result<BTreeMap<String, String>, Stri
     read.collect()
 }
 
-fn meta_data(tree: Map<String, Value>) -> Result<Map<String, Value>, String> {
+fn free_tree(key: &str, tree: Map<String, Value>) -> Result<Map<String, Value>, String> {
     match field::tree(&tree) {
         Ok(()) => Ok(tree),
-        Err(error) => Err(format!("`meta-data` {error}")),
+        Err(error) => Err(format!("`{key}` {error}")),
     }
 }
 

@@ -58,13 +58,13 @@ struct Finding {
 
 /// Why something is looked at.
 #[derive(Debug, Default)]
-pub(super) struct Glance {
+pub(crate) struct Glance {
     /// Everything is told again, whether it changed or not.
-    pub(super) all: bool,
+    pub(crate) all: bool,
     /// These changed, even if they look as before.
-    pub(super) touched: BTreeSet<PathBuf>,
+    pub(crate) touched: BTreeSet<PathBuf>,
     /// These are being written and count when that is over.
-    pub(super) unfinished: BTreeSet<PathBuf>,
+    pub(crate) unfinished: BTreeSet<PathBuf>,
 }
 
 /// What is known of the records of one directory.

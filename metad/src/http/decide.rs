@@ -2,6 +2,9 @@
 //!
 //! In: what was asked, by whom, and the time. Out: the reply. No clock, no socket, no lock; every input has an answer.
 
+mod gce;
+mod openstack;
+
 use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
@@ -100,6 +103,17 @@ pub(super) fn other(ask: &Ask<'_>) -> Reply {
         let reason = "the layout is not one that answers this instance";
         return Reply::refused(StatusCode::NOT_FOUND, reason);
     }
+    let path = match dialect {
+        Dialect::OpenStack => return openstack::decide(ask, path),
+        Dialect::Gce => return gce::decide(ask, path),
+        // Two prefixes are its own.
+        Dialect::Vultr => ask.target.path(),
+        Dialect::Ec2
+        | Dialect::NoCloud
+        | Dialect::Install
+        | Dialect::DigitalOcean
+        | Dialect::Hetzner => path,
+    };
     if !is_read(ask.method) {
         return Reply::not_allowed("GET, HEAD");
     }
@@ -153,8 +167,17 @@ fn instead_of_ec2(ask: &Ask<'_>) -> Option<Reply> {
     (dialects.has(Dialect::NoCloud) && known).then(|| nocloud(ask, name))
 }
 
-/// Decides a request to the EC2 tree.
+/// Decides a request to the EC2 tree, and to what others have there.
 pub(super) fn ec2(ask: &Ask<'_>) -> Reply {
+    let dialects = ask.instance.options.dialects;
+    if ask.target.path().is_empty() && dialects.has(Dialect::Gce) {
+        let is_off = off(ask).is_some();
+        return gce::root(ask, is_off).unwrap_or_else(|| gce::flavored(ec2_tree(ask)));
+    }
+    ec2_tree(ask)
+}
+
+fn ec2_tree(ask: &Ask<'_>) -> Reply {
     if let Some(why) = off(ask) {
         let refused = || Reply::refused(StatusCode::FORBIDDEN, why);
         return instead_of_ec2(ask).unwrap_or_else(refused);

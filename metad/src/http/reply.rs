@@ -27,8 +27,19 @@ pub struct Reply {
     pub body: Bytes,
     /// `Some`: no router may carry this reply further than so many hops.
     pub hop_limit: Option<u8>,
+    /// What must be done first, which may change it.
+    pub errand: Option<Errand>,
     /// Why it is no success. Guests are not told.
     pub reason: Option<&'static str>,
+}
+
+/// What is not decided from the request and the answers alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// To send the password that the guest has left, instead of the body.
+    ShowPassword,
+    /// To keep the request's body as the password that the guest leaves.
+    KeepPassword,
 }
 
 /// The reason of a reply on its way to the request log.
@@ -58,6 +69,14 @@ impl Reply {
         reply.headers.insert(TOKEN_TTL, ttl.seconds().into());
         reply.hop_limit = Some(hop_limit);
         reply
+    }
+
+    /// The same, once an errand is done.
+    pub(super) fn after(self, errand: Errand) -> Self {
+        Self {
+            errand: Some(errand),
+            ..self
+        }
     }
 
     /// A text that nothing on the way may keep.
@@ -103,6 +122,7 @@ impl Reply {
             headers,
             body,
             hop_limit: None,
+            errand: None,
             reason: None,
         }
     }

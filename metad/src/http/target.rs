@@ -99,6 +99,17 @@ impl Target {
         self.query.as_deref()
     }
 
+    /// Returns the value that the query gives `name`, decoded; the first of several.
+    pub(super) fn asks(&self, name: &str) -> Option<String> {
+        let mut pairs = self.query().unwrap_or_default().split('&');
+        let value = pairs.find_map(|pair| match pair.split_once('=') {
+            Some((key, value)) => (key == name).then_some(value),
+            None => (pair == name).then_some(""),
+        })?;
+        let decoded = percent_decode_str(value).decode_utf8_lossy();
+        Some(decoded.into_owned())
+    }
+
     /// Whether a segment is `.` or `..`.
     pub(super) fn is_dotted(&self) -> bool {
         self.dotted

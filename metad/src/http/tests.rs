@@ -2,8 +2,12 @@
 
 mod admin;
 mod edges;
+mod gce;
+mod layouts;
 mod listed;
 mod nocloud;
+mod openstack;
+mod password;
 mod policy;
 mod proofs;
 mod routed;
@@ -32,6 +36,8 @@ struct Guest {
     instance: Instance,
     answers: Answers,
     tokens: Tokens,
+    /// Whether it asks over IPv6.
+    ipv6: bool,
     signer: Signer,
 }
 
@@ -45,6 +51,7 @@ impl Guest {
             answers: render::answers(&instance, 0),
             instance,
             tokens: Tokens::with_key(&[7; 32]),
+            ipv6: false,
             signer: keys::signer(),
         }
     }
@@ -82,10 +89,10 @@ impl Guest {
             headers: &header_map(headers),
             instance: &self.instance,
             answers: &self.answers,
-            address: Some(CALLER),
+            address: Some(CALLER).filter(|_| !self.ipv6),
+            ipv6: self.ipv6,
             signer: &self.signer,
             wall: WALL,
-            ipv6: false,
             asker: Asker::Guest {
                 tokens: &self.tokens,
                 now,

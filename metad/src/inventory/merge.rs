@@ -38,6 +38,7 @@ pub(super) fn instance(defaults: &Defaults, machine: &Subject, additions: &[&Sub
         files,
         tags,
         meta_data,
+        install,
         options,
     } = record;
     Instance {
@@ -60,6 +61,7 @@ pub(super) fn instance(defaults: &Defaults, machine: &Subject, additions: &[&Sub
         files: files.unwrap_or_default(),
         tags: tags.unwrap_or_default(),
         meta_data: meta_data.unwrap_or_default(),
+        install: install.unwrap_or_default(),
         settings: serde_json::Map::new(),
         seed: None,
         site: Arc::clone(&defaults.site),

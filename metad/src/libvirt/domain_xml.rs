@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::metadata;
 use super::xml::{self, Element, Fault, XmlError};
-use crate::instance::{Disk, DiskKind, Mac, Nic};
+use crate::instance::{Disk, DiskKind, Mac, Nic, Offer};
 use crate::record::Record;
 
 /// Why a domain's XML cannot be used.
@@ -125,6 +125,7 @@ fn interface(element: &Element, running: bool) -> Result<Nic, Fault> {
         subnet: None,
         mtu,
         fixed: None,
+        offer: Offer::default(),
     })
 }
 

@@ -30,7 +30,7 @@ pub const NOVA_NAMESPACE: &str = "http://openstack.org/nova/instance/1";
 const OUR_PREFIX: &str = "urn:metad:";
 const OPENSSH: &str = "openssh-key";
 
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "instance-id",
     "instance-type",
     "image-id",
@@ -47,6 +47,7 @@ const FIELDS: [&str; 16] = [
     "tags",
     "options",
     "meta-data",
+    "install",
 ];
 
 /// Reads what `<metadata>` says of the instance; a domain that says nothing has an empty record.
@@ -94,6 +95,7 @@ fn own(instance: &Element) -> Result<Record, Fault> {
             "network-config" => record.network_config = Some(octets(child, true)?),
             "tags" => record.tags = Some(tags(child)?),
             "options" => record.options = options(child)?,
+            "install" => record.install = Some(free_tree(child)?),
             _ => record.meta_data = Some(free_tree(child)?),
         }
     }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::domain_xml::Place;
 use super::xml::{self, Element, Fault, XmlError};
-use crate::instance::{Cidr, Mac, Nic};
+use crate::instance::{Cidr, Mac, Nic, Offer};
 
 /// Why a network's XML cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,7 @@ pub struct Network {
     pub subnets: Vec<Cidr>,
     /// Addresses that DHCP keeps for a NIC, with the prefix length of their subnet.
     pub reservations: BTreeMap<Mac, Vec<Cidr>>,
+    pub offer: Offer,
 }
 
 /// Reads a network's XML, as `virNetworkGetXMLDesc` gives it.
@@ -51,6 +52,7 @@ impl Network {
         };
         let subnet = self.subnets.iter().find(holds_an_address);
         nic.subnet = subnet.or(self.subnets.first()).copied();
+        nic.offer = self.offer.clone();
     }
 }
 
@@ -72,10 +74,17 @@ fn read(root: &Element) -> Result<Network, Fault> {
             .and_then(|mtu| mtu.attribute("size")?.parse().ok()),
         subnets: Vec::new(),
         reservations: BTreeMap::new(),
+        offer: Offer::default(),
     };
+    let leads_out = root.child("forward").is_some();
+    let names = root.child("dns").and_then(|dns| dns.attribute("enable")) != Some("no");
     for ip in root.children_named("ip") {
         let own = address_of(ip)?;
         network.subnets.extend(own.network());
+        let offer = &mut network.offer;
+        supply(offer, own.address, ip.child("dhcp").is_some());
+        offer.gateways.extend(leads_out.then_some(own.address));
+        offer.nameservers.extend(names.then_some(own.address));
         let hosts = ip
             .child("dhcp")
             .into_iter()
@@ -92,6 +101,18 @@ fn read(root: &Element) -> Result<Network, Fault> {
         }
     }
     Ok(network)
+}
+
+/// Where the bridge has an address, nobody but libvirt's dnsmasq gives out others. It announces an IPv6 prefix in any
+/// case.
+fn supply(offer: &mut Offer, bridge: IpAddr, dhcp: bool) {
+    match bridge {
+        IpAddr::V4(_) => offer.dhcp4 = Some(dhcp || offer.dhcp4 == Some(true)),
+        IpAddr::V6(_) => {
+            offer.dhcp6 = Some(dhcp || offer.dhcp6 == Some(true));
+            offer.announced |= !dhcp;
+        }
+    }
 }
 
 fn address_of(ip: &Element) -> Result<Cidr, Fault> {
@@ -291,6 +312,7 @@ mod tests {
             subnet: None,
             mtu: None,
             fixed: None,
+            offer: Offer::default(),
         }
     }
 }

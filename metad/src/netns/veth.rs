@@ -116,13 +116,12 @@ pub async fn remove(name: &str) -> Result<bool, VethError> {
     let Some(found) = all.into_iter().find(|interface| interface.name == name) else {
         return Ok(false);
     };
-    handle
-        .link()
-        .del(found.index)
-        .execute()
-        .await
-        .map_err(step("remove", name))?;
-    Ok(true)
+    match handle.link().del(found.index).execute().await {
+        Ok(()) => Ok(true),
+        // It went with the namespace of its other end just now.
+        Err(error) if has_code(&error, Errno::NODEV) => Ok(false),
+        Err(error) => Err(step("remove", name)(error)),
+    }
 }
 
 /// Runs on a thread inside the namespace, with a runtime of its own: a netlink socket belongs to the namespace of the

@@ -41,7 +41,7 @@ pub(super) fn body(account: &str, meta_data: &Directory) -> Body {
             after: format!("\"{after}").into(),
             without: format!("{before}null{after}").into(),
         },
-        Some(Body::Listing { .. } | Body::Proof(_)) | None => {
+        Some(Body::AroundSeed { .. } | Body::Listing { .. } | Body::Proof(_)) | None => {
             Body::Bytes(Bytes::from(format!("{before}null{after}")))
         }
     }

@@ -164,7 +164,7 @@ fn public_keys(keys: &[PublicKey]) -> Directory {
 }
 
 /// Clients keep keys by name, and would lose the first of two that share one.
-fn unique(name: String, taken: &[String]) -> String {
+pub(super) fn unique(name: String, taken: &[String]) -> String {
     if !taken.contains(&name) {
         return name;
     }

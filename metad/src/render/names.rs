@@ -41,6 +41,15 @@ pub(super) fn key_name(name: &str, index: usize) -> String {
 /// Returns `prefix` and 17 hexadecimal digits that depend on `parts` alone, the same on every host and in every
 /// release.
 pub(super) fn identifier(prefix: &str, parts: &[&[u8]]) -> String {
+    format!("{prefix}{:017x}", mixed(parts) >> (128 - 68))
+}
+
+/// Returns a number that depends on `parts` alone, as [`identifier`] does; JSON's readers keep all of its 52 bits.
+pub(super) fn number(parts: &[&[u8]]) -> u64 {
+    u64::try_from(mixed(parts) >> (128 - 52)).unwrap_or_default()
+}
+
+fn mixed(parts: &[&[u8]]) -> u128 {
     // FNV-1a with 128 bits: no secret is kept here, the identifiers need only be stable and differ.
     const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
@@ -51,8 +60,7 @@ pub(super) fn identifier(prefix: &str, parts: &[&[u8]]) -> String {
         step(hash, &0xff)
     });
     // The last octets must show in every digit.
-    let mixed = (hash ^ (hash >> 64)).wrapping_mul(PRIME | (PRIME << 33));
-    format!("{prefix}{:017x}", mixed >> (128 - 68))
+    (hash ^ (hash >> 64)).wrapping_mul(PRIME | (PRIME << 33))
 }
 
 fn is_plain(letter: char) -> bool {

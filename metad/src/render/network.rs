@@ -143,7 +143,7 @@ fn lines(nic: &Nic, which: impl Fn(&IpAddr) -> bool) -> String {
 }
 
 /// What the NICs of one layer-2 network share: the network's name, or the bridge's, or else they share nothing.
-fn lan(nic: &Nic) -> &str {
+pub(super) fn lan(nic: &Nic) -> &str {
     [&nic.network, &nic.bridge, &nic.interface]
         .into_iter()
         .flatten()

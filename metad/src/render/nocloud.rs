@@ -54,7 +54,7 @@ fn meta_data(instance: &Instance, ec2: &Directory) -> String {
 }
 
 /// Letters that JSON allows as they are and YAML does not.
-fn escape(letter: char) -> String {
+pub(super) fn escape(letter: char) -> String {
     let code = u32::from(letter);
     match code {
         0x7f..=0x9f | 0xfeff | 0xfffe | 0xffff => format!("\\u{code:04x}"),

@@ -1,7 +1,7 @@
 //! Instances for tests: one with everything, and generated ones.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use proptest::collection::{btree_map, vec};
@@ -10,7 +10,10 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::instance::{Cidr, Disk, DiskKind, Instance, Mac, Nic, Options, Placement, PublicKey};
+use crate::instance::{
+    Cidr, Credentials, Disk, DiskKind, Fixed, Instance, Mac, Nic, Offer, Options, Placement,
+    PublicKey, Secret, Site,
+};
 
 /// An instance with two NICs, the first of which has no known address.
 pub(crate) fn instance() -> Instance {
@@ -44,6 +47,7 @@ pub(crate) fn instance() -> Instance {
             ("bad key".into(), "x".into()),
         ]),
         meta_data: Map::new(),
+        install: Map::new(),
         settings: Map::new(),
         seed: None,
         site: Arc::default(),
@@ -76,6 +80,12 @@ pub(crate) fn any_instance() -> impl Strategy<Value = Instance> {
         option::of(vec(any::<u8>(), 0..40)),
         btree_map(".{0,8}|[a-z0-9=]{0,4}", any::<String>(), 0..5),
         btree_map(word(), any_json(), 0..6),
+        btree_map(word(), any_json(), 0..3),
+    );
+    let given = (
+        vec(option::of("[a-z0-9-]{0,4}|.{0,6}"), 10),
+        option::of(any::<Ipv4Addr>()),
+        any::<bool>(),
     );
     let devices = (
         vec(
@@ -83,13 +93,14 @@ pub(crate) fn any_instance() -> impl Strategy<Value = Instance> {
                 any::<[u8; 6]>(),
                 vec((any::<IpAddr>(), any::<u8>()), 0..3),
                 option::of("[a-z]{0,4}"),
+                option::of(vec(any::<IpAddr>(), 0..2)),
             ),
             0..4,
         ),
-        vec("[vs]d[a-d]|.{0,3}", 0..4),
+        vec(("[vs]d[a-d]|.{0,3}", any_kind()), 0..6),
     );
-    let build = |(names, texts, devices)| build(names, texts, devices);
-    (names, texts, devices).prop_map(build)
+    let build = |(names, texts, devices, given)| given_to(build(names, texts, devices), given);
+    (names, texts, devices, given).prop_map(build)
 }
 
 type Names = (u128, String, String, String);
@@ -98,26 +109,73 @@ type Texts = (
     Option<Vec<u8>>,
     BTreeMap<String, String>,
     BTreeMap<String, Value>,
+    BTreeMap<String, Value>,
 );
 type Devices = (
-    Vec<([u8; 6], Vec<(IpAddr, u8)>, Option<String>)>,
-    Vec<String>,
+    Vec<(
+        [u8; 6],
+        Vec<(IpAddr, u8)>,
+        Option<String>,
+        Option<Vec<IpAddr>>,
+    )>,
+    Vec<(String, DiskKind)>,
 );
+/// What may be given or not; the last says whether a role has credentials.
+type Given = (Vec<Option<String>>, Option<Ipv4Addr>, bool);
+
+fn any_kind() -> impl Strategy<Value = DiskKind> {
+    prop_oneof![
+        Just(DiskKind::Disk),
+        any::<u8>().prop_map(DiskKind::Ephemeral),
+        Just(DiskKind::Swap),
+        Just(DiskKind::Cdrom),
+    ]
+}
+
+fn given_to(instance: Instance, given: Given) -> Instance {
+    let (texts, public_ipv4, has_credentials) = given;
+    let mut texts = texts.into_iter();
+    let mut next = || texts.next().flatten();
+    let role = next();
+    let secret = || Secret::new("\"s3cret\"\n");
+    let credentials = Credentials {
+        access_key_id: "ASIA1".into(),
+        secret_access_key: secret(),
+        token: secret(),
+        updated: "2030-01-01T00:00:00Z".into(),
+        expiration: "2030-01-01T06:00:00Z".into(),
+    };
+    Instance {
+        image_id: next(),
+        placement: Placement {
+            availability_zone: next(),
+            availability_zone_id: next(),
+            region: next(),
+            group_name: next(),
+            host_id: next(),
+            partition_number: next(),
+        },
+        public_hostname: next(),
+        public_ipv4,
+        role,
+        credentials: has_credentials.then(|| Arc::new(credentials)),
+        site: Arc::new(Site {
+            domain: next().unwrap_or_default(),
+            ..Site::default()
+        }),
+        ..instance
+    }
+}
 
 fn build(names: Names, texts: Texts, devices: Devices) -> Instance {
     let (uuid, instance_id, hostname, instance_type) = names;
-    let (keys, user_data, tags, meta_data) = texts;
+    let (keys, user_data, tags, meta_data, settings) = texts;
     let (nics, disks) = devices;
     Instance {
         uuid: Uuid::from_u128(uuid),
         instance_id,
         hostname,
         instance_type,
-        placement: Placement {
-            availability_zone: tags.keys().next().cloned(),
-            region: tags.keys().nth(1).cloned(),
-            ..Placement::default()
-        },
         public_keys: keys
             .into_iter()
             .map(|(name, formats)| PublicKey { name, formats })
@@ -125,21 +183,26 @@ fn build(names: Names, texts: Texts, devices: Devices) -> Instance {
         user_data: user_data.map(Into::into),
         tags,
         meta_data: meta_data.into_iter().collect(),
+        settings: settings.into_iter().collect(),
         nics: nics
             .into_iter()
-            .map(|(mac, addresses, network)| Nic {
+            .map(|(mac, addresses, network, gateways)| Nic {
                 mac: Mac(mac),
                 addresses: addresses
                     .into_iter()
                     .map(|(address, prefix)| Cidr { address, prefix })
                     .collect(),
                 network,
+                fixed: gateways.map(|gateways| Fixed {
+                    gateways,
+                    ..Fixed::default()
+                }),
                 ..nic(0, None)
             })
             .collect(),
         disks: disks
             .iter()
-            .map(|target| disk(target, DiskKind::Disk))
+            .map(|(target, kind)| disk(target, *kind))
             .collect(),
         ..instance()
     }
@@ -149,6 +212,11 @@ fn build(names: Names, texts: Texts, devices: Devices) -> Instance {
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("placement".to_owned()),
+        Just("spot".to_owned()),
+        Just("iam".to_owned()),
+        Just("instance-life-cycle".to_owned()),
+        Just("autoscaling".to_owned()),
+        Just("events".to_owned()),
         Just("public-keys".to_owned()),
         Just("network".to_owned()),
         Just("instance-id".to_owned()),
@@ -202,6 +270,7 @@ fn nic(last: u8, address: Option<&str>) -> Nic {
         subnet: None,
         mtu: None,
         fixed: None,
+        offer: Offer::default(),
     }
 }
 

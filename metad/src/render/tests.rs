@@ -1,5 +1,8 @@
 //! What the sample instance is told, path by path.
 
+mod full;
+mod network;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 

@@ -32,6 +32,8 @@ pub struct Answer<'a> {
     pub body: &'a Body,
     /// The tag of a body that is known beforehand.
     pub etag: Option<ETag>,
+    /// Whether there are, or may be, names below it.
+    pub is_directory: bool,
 }
 
 /// Tells two bodies apart, as HTTP's entity tag does; prints as 16 hexadecimal digits.
@@ -62,6 +64,7 @@ pub struct Tree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Node {
     content: Content,
+    is_directory: bool,
     /// Oldest first: each holds from its version to the next one's.
     bodies: Vec<(Version, Tagged)>,
 }
@@ -77,6 +80,10 @@ impl From<Body> for Tagged {
     fn from(body: Body) -> Self {
         let etag = match &body {
             Body::Bytes(octets) => Some(ETag::of(octets)),
+            // The seed tells nothing: with all else the same, the same was said.
+            Body::AroundSeed { before, after } => {
+                Some(ETag::of(&[before.as_ref(), after].concat()))
+            }
             Body::CallerIpv4
             | Body::AroundCallerIpv4 { .. }
             | Body::Listing { .. }
@@ -89,16 +96,49 @@ impl From<Body> for Tagged {
 impl Tree {
     /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
     pub fn get(&self, version: Version, path: &str) -> Option<Answer<'_>> {
-        let node = self.nodes.get(path)?;
-        let (_, tagged) = node
-            .bodies
+        self.nodes.get(path)?.seen(version)
+    }
+
+    /// Returns everything below `path`, in the order of the paths, each with what is left of its path; `None` for a
+    /// directory.
+    pub fn below<'a>(
+        &'a self,
+        version: Version,
+        path: &str,
+    ) -> impl Iterator<Item = (&'a str, Option<Answer<'a>>)> + use<'a> {
+        let prefix = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}/")
+        };
+        self.nodes
             .iter()
-            .rev()
-            .find(|(since, _)| *since <= version)?;
+            .filter_map(move |(path, node)| {
+                let rest = path.strip_prefix(&prefix)?;
+                let answer = node.seen(version)?;
+                Some((rest, (!node.is_directory).then_some(answer)))
+            })
+            .filter(|(rest, _)| !rest.is_empty())
+    }
+}
+
+impl Node {
+    fn leaf(content: Content, bodies: Vec<(Version, Tagged)>) -> Self {
+        Self {
+            content,
+            is_directory: false,
+            bodies,
+        }
+    }
+
+    fn seen(&self, version: Version) -> Option<Answer<'_>> {
+        let mut newest_first = self.bodies.iter().rev();
+        let (_, tagged) = newest_first.find(|(since, _)| *since <= version)?;
         Some(Answer {
-            content: node.content,
+            content: self.content,
             body: &tagged.body,
             etag: tagged.etag,
+            is_directory: self.is_directory,
         })
     }
 }
@@ -112,7 +152,10 @@ impl From<Directory> for Tree {
 }
 
 fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, oldest: Version) {
-    let bodies = listing::of(&directory, oldest);
+    let (content, bodies) = match directory.own.clone() {
+        Some((content, body)) => (content, vec![(oldest, body.into())]),
+        None => (Content::Text, listing::of(&directory, oldest)),
+    };
     for (name, entry) in directory.entries {
         let path = if path.is_empty() {
             name
@@ -123,7 +166,12 @@ fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, 
         match entry.node {
             Branch::Leaf { content, body } => {
                 let bodies = vec![(since, body.into())];
-                nodes.insert(path, Node { content, bodies });
+                nodes.insert(path, Node::leaf(content, bodies));
+            }
+            Branch::Grown { content, bodies } => {
+                let later = |(since, body): (Version, Body)| (since.max(oldest), body.into());
+                let bodies = bodies.into_iter().map(later).collect();
+                nodes.insert(path, Node::leaf(content, bodies));
             }
             Branch::Directory(below) if below.first().is_some() => {
                 freeze(nodes, &path, below, since);
@@ -131,14 +179,21 @@ fn freeze(nodes: &mut BTreeMap<String, Node>, path: &str, directory: Directory, 
             Branch::Directory(_empty) => {}
         }
     }
-    let content = Content::Text;
-    nodes.insert(path.to_owned(), Node { content, bodies });
+    let is_directory = true;
+    let node = Node {
+        content,
+        is_directory,
+        bodies,
+    };
+    nodes.insert(path.to_owned(), node);
 }
 
 /// A directory in the making.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directory {
     entries: BTreeMap<String, Entry>,
+    /// What it answers itself, instead of a list.
+    own: Option<(Content, Body)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,11 +212,21 @@ enum Shown {
     Bare,
     /// As `INDEX=NAME`, but only with an OpenSSH key below: clients ask for that without looking.
     AsKey(String),
+    /// Not at all: something else says that it is there.
+    Never,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Branch {
-    Leaf { content: Content, body: Body },
+    Leaf {
+        content: Content,
+        body: Body,
+    },
+    /// A leaf with another body from each of these versions on, oldest first.
+    Grown {
+        content: Content,
+        bodies: Vec<(Version, Body)>,
+    },
     Directory(Directory),
 }
 
@@ -170,6 +235,7 @@ impl Entry {
     fn first(&self) -> Option<Version> {
         match &self.node {
             Branch::Leaf { .. } => Some(self.since),
+            Branch::Grown { bodies, .. } => bodies.first().map(|(since, _)| *since),
             Branch::Directory(below) => Some(below.first()?.max(self.since)),
         }
     }
@@ -178,6 +244,8 @@ impl Entry {
     fn needs_ipv4(&self) -> bool {
         match &self.node {
             Branch::Leaf { body, .. } => *body == Body::CallerIpv4,
+            Branch::Grown { .. } => false,
+            Branch::Directory(below) if below.own.is_some() => false,
             Branch::Directory(below) => {
                 let mut seen = below
                     .entries
@@ -201,6 +269,28 @@ impl Directory {
         self.put(name.into(), Shown::Plainly, node);
     }
 
+    /// Puts a leaf with another body from each of these versions on, oldest first.
+    pub fn leaf_grown(
+        &mut self,
+        name: impl Into<String>,
+        content: Content,
+        bodies: Vec<(Version, Body)>,
+    ) {
+        let node = Branch::Grown { content, bodies };
+        self.put(name.into(), Shown::Plainly, node);
+    }
+
+    /// Puts a leaf that no list shows; its name may be a path.
+    pub fn leaf_unlisted(&mut self, path: impl Into<String>, content: Content, body: Body) {
+        let node = Branch::Leaf { content, body };
+        self.put(path.into(), Shown::Never, node);
+    }
+
+    /// Has the directory itself answer `body` instead of a list, even with nothing in it.
+    pub fn answer(&mut self, content: Content, body: Body) {
+        self.own = Some((content, body));
+    }
+
     /// Puts a directory, whatever stood there before. An empty one is neither listed nor answered.
     pub fn directory(&mut self, name: impl Into<String>, below: Self) {
         let node = Branch::Directory(below);
@@ -219,7 +309,7 @@ impl Directory {
         match (rest, &mut entry.node) {
             (None, _) => entry.since = since,
             (Some(rest), Branch::Directory(below)) => below.hide_before(rest, since),
-            (Some(_), Branch::Leaf { .. }) => {}
+            (Some(_), Branch::Leaf { .. } | Branch::Grown { .. }) => {}
         }
     }
 
@@ -248,7 +338,7 @@ impl Directory {
     pub fn below_mut(&mut self, name: &str) -> Option<&mut Self> {
         match &mut self.entries.get_mut(name)?.node {
             Branch::Directory(below) => Some(below),
-            Branch::Leaf { .. } => None,
+            Branch::Leaf { .. } | Branch::Grown { .. } => None,
         }
     }
 
@@ -261,7 +351,9 @@ impl Directory {
         match (&self.entries.get(name)?.node, rest) {
             (Branch::Leaf { body, .. }, None) => Some(body),
             (Branch::Directory(below), Some(rest)) => below.body(rest),
-            (Branch::Leaf { .. }, Some(_)) | (Branch::Directory(_), None) => None,
+            (Branch::Grown { bodies, .. }, None) => bodies.last().map(|(_, body)| body),
+            (Branch::Leaf { .. } | Branch::Grown { .. }, Some(_))
+            | (Branch::Directory(_), None) => None,
         }
     }
 
@@ -271,6 +363,7 @@ impl Directory {
             Body::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
             Body::CallerIpv4
             | Body::AroundCallerIpv4 { .. }
+            | Body::AroundSeed { .. }
             | Body::Listing { .. }
             | Body::Proof(_) => None,
         }
@@ -282,7 +375,9 @@ impl Directory {
     }
 
     fn first(&self) -> Option<Version> {
-        self.entries.values().filter_map(Entry::first).min()
+        let own = self.own.as_ref().map(|_own| Version::OLDEST);
+        let entries = self.entries.values().filter_map(Entry::first);
+        entries.chain(own).min()
     }
 }
 

@@ -1,12 +1,15 @@
-//! The API versions that EC2 has had, as they stand at `/`.
+//! The API versions that dialects have had, as they stand at each dialect's root.
 
-/// Every version, oldest first, as a real host lists them.
+/// Every version of EC2's, oldest first, as a real host lists them.
 pub(super) const LISTING: &str = "1.0\n2007-01-19\n2007-03-01\n2007-08-29\n2007-10-10\n2007-12-15\n2008-02-01\n2008-09-01\n\
     2009-04-04\n2011-01-01\n2011-05-01\n2012-01-12\n2014-02-25\n2014-11-05\n2015-10-20\n2016-04-19\n2016-06-30\n\
     2016-09-02\n2018-03-28\n2018-08-17\n2018-09-24\n2019-10-01\n2020-08-24\n2020-10-27\n2021-01-03\n2021-03-23\n\
     2021-07-15\n2022-07-09\n2022-09-24\n2024-04-11\nlatest";
 
-/// A version by its place in the list; a later one is greater.
+/// The name of the version that sees everything.
+const LATEST: &str = "latest";
+
+/// A version by its place in its dialect's list; a later one is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(usize);
 
@@ -17,17 +20,41 @@ impl Version {
     pub const TAGS: Self = Self(25);
     /// 2021-01-03, the first after network cards appeared.
     pub const NETWORK_CARD: Self = Self(24);
-    pub const LATEST: Self = Self(30);
+    /// Every dialect's newest.
+    pub const LATEST: Self = Self(usize::MAX);
 
     /// The body of `/`.
     pub const LISTING: &'static str = LISTING;
 
-    /// Returns the version that is called exactly `name`.
+    /// Returns the version of EC2's that is called exactly `name`.
     pub fn named(name: &str) -> Option<Self> {
-        LISTING
-            .split('\n')
-            .position(|version| version == name)
-            .map(Self)
+        Versions::EC2.named(name)
+    }
+}
+
+/// The versions of one dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions(&'static str);
+
+impl Versions {
+    pub const EC2: Self = Self(LISTING);
+    pub const OPENSTACK: Self = Self(
+        "2012-08-10\n2013-04-04\n2013-10-17\n2015-10-15\n2016-06-30\n2016-10-06\n2017-02-22\n2018-08-27\n2020-10-14\n\
+         2025-04-04\nlatest",
+    );
+
+    /// What stands at the dialect's root: every version, oldest first, each on a line.
+    pub fn listing(self) -> &'static str {
+        self.0
+    }
+
+    /// Returns the version that is called exactly `name`.
+    pub fn named(self, name: &str) -> Option<Version> {
+        if name == LATEST {
+            return Some(Version::LATEST);
+        }
+        let place = self.0.split('\n').position(|version| version == name);
+        place.map(Version)
     }
 }
 
@@ -63,6 +90,7 @@ mod tests {
             ("LATEST", None),
             ("", None),
             ("1.0\n2007-01-19", None),
+            ("2013-04-04", None),
         ] {
             assert_eq!(Version::named(name), expected, "{name}");
         }
@@ -90,10 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn list_is_sorted_and_ends_with_latest() {
-        let versions: Vec<&str> = LISTING.split('\n').collect();
-        assert_eq!(versions.len(), 31);
-        assert!(versions.is_sorted());
-        assert_eq!(versions.last(), Some(&"latest"));
+    fn lists_are_sorted_and_end_with_latest() {
+        for (versions, count) in [(Versions::EC2, 31), (Versions::OPENSTACK, 11)] {
+            let names: Vec<&str> = versions.listing().split('\n').collect();
+            assert_eq!(names.len(), count);
+            assert!(names.is_sorted());
+            assert_eq!(names.last(), Some(&"latest"));
+            let places: Vec<Version> = names
+                .iter()
+                .filter_map(|name| versions.named(name))
+                .collect();
+            assert_eq!(places.len(), count);
+            assert!(places.is_sorted());
+        }
     }
 }

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aes_gcm::aead::Generate;
 use base64::Engine;
@@ -190,8 +190,12 @@ fn make(key: &SigningKey<Sha256>, name: &str) -> Result<String, String> {
         *first = *first & 0x3f | 0x40;
     }
     let serial = SerialNumber::new(&serial).map_err(text)?;
-    let now = std::time::SystemTime::now();
-    let begin = now.checked_sub(EARLIER).unwrap_or(now);
+    let now = SystemTime::now();
+    // A host whose clock begins with the epoch has nothing earlier.
+    let begin = now
+        .checked_sub(EARLIER)
+        .unwrap_or(now)
+        .max(SystemTime::UNIX_EPOCH);
     let end = now.checked_add(HOLDS).unwrap_or(now);
     let time = |time| Time::try_from(time).map_err(text);
     let validity = Validity::new(time(begin)?, time(end)?);

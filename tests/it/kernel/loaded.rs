@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{HashMap, PerCpuArray, RingBuf};
@@ -92,6 +93,17 @@ impl Loaded {
             action: result.return_value,
             frame: out,
         }
+    }
+
+    /// What a frame that is not changed costs a program, on average.
+    pub(crate) fn cost(&mut self, program: &str, frame: &[u8]) -> Duration {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat: 1_000_000,
+            ..TestRunOptions::default()
+        };
+        let result = classifier(&mut self.ebpf, program).test_run(options);
+        result.unwrap().duration
     }
 
     pub(crate) fn nics(&mut self) -> HashMap<&mut aya::maps::MapData, NicKey, NicSlot> {

@@ -3,7 +3,7 @@
 use super::{File, Finding};
 
 /// Rooms that must not be named in a room, with the reason. What is not listed is free.
-const FORBIDDEN: [(&str, &[&str], &str); 10] = [
+const FORBIDDEN: [(&str, &[&str], &str); 11] = [
     (
         "instance",
         &[
@@ -49,6 +49,23 @@ const FORBIDDEN: [(&str, &[&str], &str); 10] = [
             "token",
         ],
         "rendering knows instances alone",
+    ),
+    (
+        "signer",
+        &[
+            "http",
+            "axum",
+            "hyper",
+            "libvirt",
+            "virt",
+            "aya",
+            "datapath",
+            "listen",
+            "inventory",
+            "instance",
+            "render",
+        ],
+        "a signer knows octets and claims, not what they say",
     ),
     (
         "identity",

@@ -1,16 +1,17 @@
 //! The same for IPv6: both addresses, neighbour discovery, and what must not get around either.
 
+mod neighbour;
+
 use super::*;
-use crate::neighbour::Solicitation;
 use crate::service::{IPV6, LINK_LOCAL, LINK_LOCAL_INSIDE};
 use crate::slot;
 
-const FROM: [u8; 16] = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5];
-const ELSEWHERE: [u8; 16] = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+pub(super) const FROM: [u8; 16] = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5];
+pub(super) const ELSEWHERE: [u8; 16] = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const NOBODY: [u8; 16] = [0; 16];
 /// Offsets of the fields that are changed.
 const LENGTH: usize = 18;
-const NEXT: usize = 20;
+pub(super) const NEXT: usize = 20;
 const HOPS: usize = 21;
 const FLAGS: usize = 54 + 13;
 const KIND: usize = 54;
@@ -30,7 +31,7 @@ fn packet(next: u8, source: [u8; 16], destination: [u8; 16], payload: &[u8]) -> 
     frame
 }
 
-fn syn6(source: [u8; 16], destination: [u8; 16]) -> Vec<u8> {
+pub(super) fn syn6(source: [u8; 16], destination: [u8; 16]) -> Vec<u8> {
     let tcp = [
         0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, SYN, 0xff, 0xff, 0, 0, 0, 0,
     ];
@@ -49,7 +50,7 @@ fn group_of(target: [u8; 16]) -> [u8; 16] {
     group
 }
 
-fn solicitation(source: [u8; 16], target: [u8; 16]) -> Vec<u8> {
+pub(super) fn solicitation(source: [u8; 16], target: [u8; 16]) -> Vec<u8> {
     discovery(135, source, group_of(target), target)
 }
 
@@ -242,95 +243,6 @@ fn neighbouring_addresses_are_not_ours() {
 }
 
 #[test]
-fn solicitations_are_answered_and_claims_are_dropped() {
-    use Verdict::{AnswerNeighbour, Drop, Pass};
-    for target in [IPV6, LINK_LOCAL] {
-        let asked = |source| {
-            AnswerNeighbour(Solicitation {
-                mac: GUEST_MAC,
-                source: Address(source),
-                target: Address(target),
-            })
-        };
-        let ask = || solicitation(FROM, target);
-        let (claim, improper) = (
-            Drop(Reason::NeighbourClaim),
-            Drop(Reason::NeighbourImproper),
-        );
-        for (case, frame, expected) in [
-            (
-                "to the group",
-                with(ask(), &[(0, 0x33), (1, 0x33)]),
-                asked(FROM),
-            ),
-            (
-                "to the address itself",
-                discovery(135, FROM, target, target),
-                asked(FROM),
-            ),
-            (
-                "with the sender's MAC address",
-                [
-                    with(ask(), &[(LENGTH + 1, 32)]),
-                    vec![1, 1, 2, 0, 0, 0, 0, 1],
-                ]
-                .concat(),
-                asked(FROM),
-            ),
-            (
-                "before the address is taken",
-                solicitation(NOBODY, target),
-                asked(NOBODY),
-            ),
-            ("for another", solicitation(FROM, ELSEWHERE), Pass),
-            (
-                "for another, sent to us",
-                discovery(135, FROM, target, ELSEWHERE),
-                Drop(Reason::NotTcp),
-            ),
-            ("from another link", with(ask(), &[(HOPS, 254)]), improper),
-            ("of another code", with(ask(), &[(CODE, 1)]), improper),
-            (
-                "too short by its own account",
-                with(ask(), &[(LENGTH + 1, 23)]),
-                improper,
-            ),
-            ("version 4", with(ask(), &[(14, 0x45)]), improper),
-            ("cut inside the target", cut(ask(), 77), Pass),
-            (
-                "claim to all",
-                discovery(136, FROM, group_of(FROM), target),
-                claim,
-            ),
-            (
-                "claim to one",
-                discovery(136, FROM, ELSEWHERE, target),
-                claim,
-            ),
-            ("claim to us", discovery(136, FROM, target, target), claim),
-            (
-                "claim as the service itself",
-                discovery(136, target, ELSEWHERE, target),
-                claim,
-            ),
-            (
-                "claim by asking",
-                discovery(135, target, group_of(target), target),
-                claim,
-            ),
-            (
-                "claim by asking for another",
-                solicitation(target, ELSEWHERE),
-                Drop(Reason::ForgedSource),
-            ),
-            ("no discovery at all", with(ask(), &[(KIND, 128)]), Pass),
-        ] {
-            assert_eq!(classify(&frame[..]), expected, "{case}");
-        }
-    }
-}
-
-#[test]
 fn tagged_ipv6_about_us_is_dropped_and_other_tagged_ipv6_passes() {
     use Verdict::{Drop, Pass};
     let (vlan, qinq) = (ethertype::VLAN, ethertype::QINQ);
@@ -369,61 +281,6 @@ fn tagged_ipv6_about_us_is_dropped_and_other_tagged_ipv6_passes() {
         ] {
             assert_eq!(classify(&frame[..]), expected, "{case}");
         }
-    }
-}
-
-#[test]
-fn where_others_own_an_ipv6_address_only_what_goes_to_it_is_ours() {
-    for address in [IPV6, LINK_LOCAL] {
-        for (case, frame, others) in [
-            ("a question", solicitation(FROM, address), true),
-            ("a claim", discovery(136, FROM, ELSEWHERE, address), true),
-            (
-                "a strange question",
-                with(solicitation(FROM, address), &[(HOPS, 1)]),
-                true,
-            ),
-            ("from it", syn6(address, ELSEWHERE), true),
-            ("to it", syn6(FROM, address), false),
-            ("not about it", syn6(FROM, ELSEWHERE), false),
-        ] {
-            assert_eq!(classify(&frame[..]).may_be_anothers(), others, "{case}");
-        }
-    }
-}
-
-#[test]
-fn ipv6_answers_return_from_the_address_that_stands_inside() {
-    let guest = slot::ipv6(7).0;
-    let refused = ReplyVerdict::Drop(Reason::ReplyNotTcp);
-    let unknown = ReplyVerdict::Drop(Reason::ReplyUnknownFlow);
-    let returned = |service| {
-        ReplyVerdict::Return(Answer {
-            service,
-            slot: 7,
-            guest_port: [0, 80],
-            daemon_port: [0x9c, 0x40],
-        })
-    };
-    let back = || syn6(IPV6, guest);
-    for (case, frame, expected) in [
-        ("EC2's", back(), returned(Service::Ipv6)),
-        (
-            "OpenStack's",
-            syn6(LINK_LOCAL_INSIDE, guest),
-            returned(Service::LinkLocal),
-        ),
-        ("a link-local one", syn6(LINK_LOCAL, guest), refused),
-        ("from elsewhere", syn6(ELSEWHERE, guest), refused),
-        ("to no slot", syn6(IPV6, FROM), unknown),
-        ("to slot 0", syn6(IPV6, slot::ipv6(0).0), unknown),
-        ("udp", with(back(), &[(NEXT, 17)]), refused),
-        ("icmp", with(back(), &[(NEXT, 58)]), refused),
-        ("fragment", with(back(), &[(NEXT, 44)]), refused),
-        ("cut", cut(back(), 71), refused),
-        ("discovery", solicitation(IPV6, guest), refused),
-    ] {
-        assert_eq!(classify_reply(&frame[..]), expected, "{case}");
     }
 }
 

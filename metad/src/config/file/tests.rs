@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
+use crate::install::Install;
 use crate::instance::{Dialect, Given, HttpTokens, Placement, Site};
 
 fn parse(text: &str) -> Result<Config, Fault> {
@@ -35,6 +36,12 @@ fn every_key_is_taken() {
         http-tokens = "required"
         hop-limit = 2
         dialects = ["ec2", "openstack"]
+        [install]
+        templates = "install"
+        [install.variables]
+        timezone = "Europe/Berlin"
+        packages = ["vim", 1, true]
+        mirror = { host = "mirror.example.org" }
         [identity]
         issuer = "https://id.example.org"
         [datapath]
@@ -74,6 +81,13 @@ fn every_key_is_taken() {
                 dialects: Some([Dialect::Ec2, Dialect::OpenStack].into_iter().collect()),
                 ..Given::default()
             },
+        },
+        install: Install {
+            templates: PathBuf::from("/etc/metad/install"),
+            variables: serde_json::from_str(
+                r#"{"mirror": {"host": "mirror.example.org"}, "packages": ["vim", 1, true], "timezone": "Europe/Berlin"}"#,
+            )
+            .unwrap(),
         },
         issuer: Some("https://id.example.org".to_owned()),
         datapath: Datapath {
@@ -168,7 +182,7 @@ fn unknown_keys_name_their_place_and_the_nearest() {
         (
             "unknown table",
             "[zebra]\nx = 1",
-            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `state-directory`, `datapath`, `site`, `defaults`, `identity`, `iam`, `source`",
+            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `state-directory`, `datapath`, `site`, `defaults`, `install`, `identity`, `iam`, `source`",
         ),
         (
             "key of another kind of source",

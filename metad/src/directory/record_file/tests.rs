@@ -23,6 +23,7 @@ network-config: |
 tags: {role: web, count: 3}
 meta-data:
   rack: {row: 7, units: [1, 2], live: true}
+install: {disk: /dev/sda, packages: [vim]}
 options: {http-tokens: required, hop-limit: 2, endpoint: disabled, dialects: [ec2, hetzner]}
 iam-role: backup
 files: {/etc/motd: \"hello\\n\"}
@@ -46,6 +47,7 @@ const FULL_JSON: &str = r##"{
   "user-data": "#cloud-config\nruncmd: [\"true\"]\n", "vendor-data": "a\n", "network-config": "version: 2\n",
   "tags": {"role": "web", "count": "3"},
   "meta-data": {"rack": {"row": 7, "units": [1, 2], "live": true}},
+  "install": {"disk": "/dev/sda", "packages": ["vim"]},
   "options": {"http-tokens": "required", "hop-limit": 2, "endpoint": "disabled", "dialects": ["ec2", "hetzner"]},
   "iam-role": "backup", "files": {"/etc/motd": "hello\n"},
   "uuid": "4dea22b3-1d52-d8f3-2516-782e98ab3fa0",
@@ -135,7 +137,7 @@ fn a_record_may_say_little() {
         ("an empty mapping", "{}"),
         (
             "nulls",
-            "hostname: ~\nplacement:\noptions:\ntags:\npublic-keys:\nmeta-data:\nnics:\nuser-data:\n",
+            "hostname: ~\nplacement:\noptions:\ntags:\npublic-keys:\nmeta-data:\ninstall:\nnics:\nuser-data:\n",
         ),
         ("a byte order mark", "\u{feff}{}"),
     ] {
@@ -327,6 +329,11 @@ fn yaml_refusals_name_place_and_reason() {
             "two documents",
             "hostname: a\n---\nhostname: b\n",
             "line 2, column 1: a second document starts here",
+        ),
+        (
+            "install key",
+            "install: {a/b: 1}\n",
+            "line 1, column 10: `install` holds the character '/'; `/` may not stand in a key",
         ),
         ("empty", " \n", "it is empty"),
     ] {

@@ -59,10 +59,12 @@ proptest! {
     #[test]
     fn everything_that_any_instance_lists_answers(instance in sample::any_instance()) {
         let guest = Guest::of(instance);
-        for version in ["1.0", "2021-03-23", "latest"] {
+        for version in ["1.0", "2019-10-01", "latest"] {
             crawl(&guest, &format!("/{version}/"), &mut Vec::new())?;
         }
         crawl(&guest, "/nocloud/", &mut Vec::new())?;
+        let over_ipv6 = Guest { ipv6: true, ..Guest::of(guest.instance.clone()) };
+        crawl(&over_ipv6, "/latest/", &mut Vec::new())?;
         let id = guest.get("/latest/meta-data/instance-id");
         prop_assert!(!text(&id).trim().is_empty());
     }

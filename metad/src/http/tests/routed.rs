@@ -36,12 +36,13 @@ fn seat(guest: &Guest, generation: u64) -> Seat {
     }
 }
 
-fn app(guest: &Guest) -> App {
+pub(super) fn app(guest: &Guest) -> App {
     let mut snapshot = Snapshot::default();
     snapshot.seats.insert(5, Arc::new(seat(guest, 1)));
     App {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         tokens: guest.tokens.clone(),
+        passwords: None,
         signer: guest.signer.clone(),
         keep_alive: false,
     }
@@ -55,7 +56,7 @@ fn peer(seat: Result<(u32, u64), Unknown>) -> Peer {
     }
 }
 
-fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request {
+pub(super) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request {
     let mut request = Request::new(Body::empty());
     *request.method_mut() = method.parse().unwrap();
     *request.uri_mut() = path.parse().unwrap();
@@ -64,7 +65,7 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request {
     request
 }
 
-async fn ask(app: &App, request: Request) -> (u16, HeaderMap, Bytes) {
+pub(super) async fn ask(app: &App, request: Request) -> (u16, HeaderMap, Bytes) {
     let response = router(app.clone()).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();

@@ -217,7 +217,7 @@ fn versions_are_the_listed_ones() {
         "/2030-01-01/",
         "/Latest/",
         "/1.1",
-        "/openstack",
+        "/openstacks",
         "/favicon.ico",
         "/latest1",
     ] {

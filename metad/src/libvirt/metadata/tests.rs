@@ -46,6 +46,7 @@ const FULL: &str = r#"
   <m:tags><m:tag key="role">web</m:tag><m:tag key="empty"/></m:tags>
   <m:options http-tokens="required" hop-limit="2" endpoint="disabled" dialects="ec2 gce"/>
   <m:meta-data><m:rack><m:row>7</m:row><m:unit>1</m:unit><m:unit>2</m:unit></m:rack></m:meta-data>
+  <m:install>{"disk": "/dev/sda"}</m:install>
   <other:note xmlns:other="urn:other">not ours</other:note>
 "#;
 
@@ -90,6 +91,7 @@ fn every_field_is_read() {
         meta_data: serde_json::json!({"rack": {"row": "7", "unit": ["1", "2"]}})
             .as_object()
             .cloned(),
+        install: serde_json::json!({"disk": "/dev/sda"}).as_object().cloned(),
         options: Given {
             http_tokens: Some(HttpTokens::Required),
             hop_limit: Some(2),

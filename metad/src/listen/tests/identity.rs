@@ -172,6 +172,7 @@ async fn hop_limit_is_on_the_socket_that_carries_the_token() {
         let router = http::router(App {
             snapshot: Arc::clone(&service.desk.snapshot),
             tokens: service.desk.tokens.clone(),
+            passwords: None,
             signer: service.desk.signer.clone(),
             keep_alive: false,
         });

@@ -22,6 +22,7 @@ pub(super) fn of(directory: &Directory, oldest: Version) -> Vec<(Version, Tagged
     let mut names: Vec<Name<'_>> = directory
         .entries
         .iter()
+        .filter(|(_, entry)| entry.shown != Shown::Never)
         .filter_map(|(name, entry)| {
             let since = entry.first()?.max(oldest);
             let shown = match (&entry.shown, &entry.node) {
@@ -29,7 +30,7 @@ pub(super) fn of(directory: &Directory, oldest: Version) -> Vec<(Version, Tagged
                     format!("{name}={key}")
                 }
                 (Shown::Plainly | Shown::AsKey(_), Branch::Directory(_)) => format!("{name}/"),
-                (Shown::Bare | Shown::Plainly | Shown::AsKey(_), _) => name.clone(),
+                (Shown::Bare | Shown::Plainly | Shown::AsKey(_) | Shown::Never, _) => name.clone(),
             };
             Some(Name {
                 since,
