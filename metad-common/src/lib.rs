@@ -9,6 +9,8 @@
 pub mod abi;
 pub mod frame;
 pub mod names;
+pub mod neighbour;
 pub mod reason;
+pub mod service;
 pub mod slot;
 pub mod verdict;

@@ -32,7 +32,8 @@ reasons! {
     UnknownInterface "unknown-interface" "The interface is not one that metad follows any more.";
     NotTcp "not-tcp" "Something other than TCP was sent to the metadata address.";
     Fragment "fragment" "An IP fragment was sent to the metadata address.";
-    IpOptions "ip-options" "A packet to the metadata address carried IP options or was no proper IPv4.";
+    IpOptions "ip-options" "A packet to the metadata address carried IP options or was no proper IP.";
+    ExtensionHeader "extension-header" "A packet to an IPv6 metadata address carried an extension header.";
     Truncated "truncated" "A packet to the metadata address ended inside its headers.";
     BadSource "bad-source" "The source address is none that can be answered.";
     ForgedSource "forged-source" "A guest used the metadata address as its own source address.";
@@ -40,6 +41,8 @@ reasons! {
     VlanTagged "vlan-tagged" "A frame for the metadata address carried a VLAN tag, or any frame more than are looked behind.";
     ArpClaim "arp-claim" "A guest claimed the metadata address in ARP.";
     ArpNotRequest "arp-not-request" "An ARP message about the metadata address was no request.";
+    NeighbourClaim "neighbour-claim" "A guest claimed an IPv6 metadata address in neighbour discovery.";
+    NeighbourImproper "neighbour-improper" "A neighbour solicitation for an IPv6 metadata address was no proper one.";
     FlowMismatch "flow-mismatch" "A packet belongs to a connection that this NIC opened from another address.";
     FlowsFull "flows-full" "The connection could not be recorded.";
     RewriteFailed "rewrite-failed" "The kernel refused to change the packet.";
@@ -54,6 +57,8 @@ reasons! {
 pub enum Tally {
     /// ARP requests for the metadata address that were answered.
     ArpAnswered,
+    /// Neighbour solicitations for an IPv6 metadata address that were answered.
+    NeighbourAnswered,
     /// Packets handed to the daemon.
     Delivered,
     /// Packets brought back to a guest.
@@ -62,12 +67,18 @@ pub enum Tally {
 
 impl Tally {
     /// Every tally, in the order of its counters.
-    pub const ALL: &'static [Self] = &[Self::ArpAnswered, Self::Delivered, Self::Returned];
+    pub const ALL: &'static [Self] = &[
+        Self::ArpAnswered,
+        Self::NeighbourAnswered,
+        Self::Delivered,
+        Self::Returned,
+    ];
 
     /// The name in status output and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ArpAnswered => "arp-answered",
+            Self::NeighbourAnswered => "neighbour-answered",
             Self::Delivered => "delivered",
             Self::Returned => "returned",
         }

@@ -1,10 +1,19 @@
 //! What becomes of a frame: the only parser of what guests send, and of what metad's namespace sends back.
 //!
-//! IP options, fragments and VLAN tags are refused where they concern the metadata address, never chased: no client
-//! sends them, and each has been a way around a filter somewhere.
+//! IP options, extension headers, fragments and VLAN tags are refused where they concern a metadata address, never
+//! chased: no client sends them, and each has been a way around a filter somewhere.
 
-use crate::frame::{Frame, METADATA, ethertype, offset};
+mod answer;
+mod ipv6;
+mod tagged;
+
+pub use self::answer::classify_reply;
+
+use crate::abi::Address;
+use crate::frame::{Frame, ethertype, offset};
+use crate::neighbour::Solicitation;
 use crate::reason::Reason;
+use crate::service::{IPV4, Service};
 
 /// The fate of a frame from a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,20 +22,29 @@ pub enum Verdict {
     Pass,
     /// An ARP request for the metadata address.
     AnswerArp(Question),
+    /// A neighbour solicitation for an IPv6 metadata address.
+    AnswerNeighbour(Solicitation),
     /// A TCP segment for the daemon, if its sender is known.
     Deliver(Segment),
     Drop(Reason),
 }
 
 impl Verdict {
-    /// Whether the frame is none of ours where others may own the metadata address: it asks in ARP who has it, or comes
-    /// from it. What goes to it is dropped there too.
+    /// Whether the frame is none of ours where others may own the metadata address: it asks the neighbours who has it, or
+    /// comes from it. What goes to it is dropped there too.
     #[inline(always)]
     pub fn may_be_anothers(&self) -> bool {
         matches!(
             self,
             Self::AnswerArp(_)
-                | Self::Drop(Reason::ForgedSource | Reason::ArpClaim | Reason::ArpNotRequest)
+                | Self::AnswerNeighbour(_)
+                | Self::Drop(
+                    Reason::ForgedSource
+                        | Reason::ArpClaim
+                        | Reason::ArpNotRequest
+                        | Reason::NeighbourClaim
+                        | Reason::NeighbourImproper
+                )
         )
     }
 }
@@ -43,11 +61,12 @@ pub struct Question {
 /// What a TCP segment for the daemon says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
+    pub service: Service,
     pub asked_mac: [u8; 6],
     pub guest_mac: [u8; 6],
-    pub guest_address: [u8; 4],
+    pub guest_address: Address,
     pub guest_port: [u8; 2],
-    pub daemon_port: [u8; 2],
+    pub asked_port: [u8; 2],
     /// A SYN that acknowledges nothing: the guest opens a connection.
     pub opens: bool,
 }
@@ -62,8 +81,9 @@ pub enum ReplyVerdict {
 /// The connection that a segment from the daemon belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
-    /// The slot's address, see [`crate::slot`].
-    pub address: [u8; 4],
+    pub service: Service,
+    /// Of the destination, see [`crate::slot`].
+    pub slot: u32,
     pub guest_port: [u8; 2],
     pub daemon_port: [u8; 2],
 }
@@ -74,7 +94,8 @@ pub fn classify<F: Frame + ?Sized>(frame: &F) -> Verdict {
     match frame.octets::<2>(offset::ETHERTYPE) {
         Some(ethertype::IPV4) => classify_ipv4(frame),
         Some(ethertype::ARP) => classify_arp(frame),
-        Some(ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD) => classify_tagged(frame),
+        Some(ethertype::IPV6) => ipv6::classify(frame),
+        Some(ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD) => tagged::classify(frame),
         Some(_) | None => Verdict::Pass,
     }
 }
@@ -87,9 +108,9 @@ fn classify_ipv4<F: Frame + ?Sized>(frame: &F) -> Verdict {
     let Some(source) = frame.octets::<4>(offset::IP_SOURCE) else {
         return Verdict::Pass;
     };
-    if destination != METADATA {
+    if destination != IPV4 {
         // Whoever else gets this would take it for an answer of ours.
-        return if source == METADATA {
+        return if source == IPV4 {
             Verdict::Drop(Reason::ForgedSource)
         } else {
             Verdict::Pass
@@ -106,13 +127,24 @@ fn segment<F: Frame + ?Sized>(frame: &F, source: [u8; 4]) -> Result<Segment, Rea
     if frame.carries_vlan_tag() {
         return Err(Reason::VlanTagged);
     }
-    if source == METADATA {
+    if source == IPV4 {
         return Err(Reason::ForgedSource);
     }
     if source[0] == 0 || source[0] == 127 || source[0] >= 224 {
         return Err(Reason::BadSource);
     }
     tcp_without_options(frame)?;
+    tcp_segment(frame, Service::Ipv4, Address::of_ipv4(source), offset::TCP)
+}
+
+/// Reads what stands in the Ethernet header and, from `tcp` on, in TCP's.
+#[inline(always)]
+fn tcp_segment<F: Frame + ?Sized>(
+    frame: &F,
+    service: Service,
+    guest_address: Address,
+    tcp: usize,
+) -> Result<Segment, Reason> {
     let macs = frame
         .octets::<12>(offset::ETH_DESTINATION)
         .ok_or(Reason::Truncated)?;
@@ -121,21 +153,22 @@ fn segment<F: Frame + ?Sized>(frame: &F, source: [u8; 4]) -> Result<Segment, Rea
         return Err(Reason::NotUnicast);
     }
     let [g0, g1, p0, p1] = frame
-        .octets::<4>(offset::TCP_SOURCE_PORT)
+        .octets::<4>(tcp + offset::SOURCE_PORT)
         .ok_or(Reason::Truncated)?;
     let [flags] = frame
-        .octets::<1>(offset::TCP_FLAGS)
+        .octets::<1>(tcp + offset::FLAGS)
         .ok_or(Reason::Truncated)?;
     // Read for its presence: both programs write here.
     let _checksum = frame
-        .octets::<2>(offset::TCP_CHECKSUM)
+        .octets::<2>(tcp + offset::CHECKSUM)
         .ok_or(Reason::Truncated)?;
     Ok(Segment {
+        service,
         asked_mac: [d0, d1, d2, d3, d4, d5],
         guest_mac: [s0, s1, s2, s3, s4, s5],
-        guest_address: source,
+        guest_address,
         guest_port: [g0, g1],
-        daemon_port: [p0, p1],
+        asked_port: [p0, p1],
         opens: flags & (SYN | ACK) == SYN,
     })
 }
@@ -168,7 +201,7 @@ fn classify_arp<F: Frame + ?Sized>(frame: &F) -> Verdict {
     let Some(sender_address) = frame.octets::<4>(offset::ARP_SENDER_IP) else {
         return Verdict::Pass;
     };
-    if sender_address == METADATA {
+    if sender_address == IPV4 {
         // Before anything behind it is read: a NIC on the way fills a frame up that is cut there.
         return Verdict::Drop(if frame.carries_vlan_tag() {
             Reason::VlanTagged
@@ -179,7 +212,7 @@ fn classify_arp<F: Frame + ?Sized>(frame: &F) -> Verdict {
     let Some(target) = frame.octets::<4>(offset::ARP_TARGET_IP) else {
         return Verdict::Pass;
     };
-    if target != METADATA {
+    if target != IPV4 {
         return Verdict::Pass;
     }
     match question(frame, sender_address) {
@@ -209,80 +242,12 @@ fn question<F: Frame + ?Sized>(frame: &F, sender_address: [u8; 4]) -> Result<Que
     })
 }
 
-/// Looks behind up to [`TAGS_MAX`] VLAN tags for something that concerns the metadata address. Nobody needs more, and
-/// Linux looks behind any number of tags of VLAN 0.
-#[inline(always)]
-fn classify_tagged<F: Frame + ?Sized>(frame: &F) -> Verdict {
-    let mut shift = 0;
-    for _ in 0..TAGS_MAX {
-        shift += 4;
-        let Some(inner) = frame.octets::<2>(offset::ETHERTYPE + shift) else {
-            return Verdict::Pass;
-        };
-        let (source, destination) = match inner {
-            ethertype::IPV4 => (offset::IP_SOURCE, offset::IP_DESTINATION),
-            ethertype::ARP => (offset::ARP_SENDER_IP, offset::ARP_TARGET_IP),
-            ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD => continue,
-            _ => return Verdict::Pass,
-        };
-        let ours = frame.octets::<4>(destination + shift) == Some(METADATA)
-            || frame.octets::<4>(source + shift) == Some(METADATA);
-        return if ours {
-            Verdict::Drop(Reason::VlanTagged)
-        } else {
-            Verdict::Pass
-        };
-    }
-    Verdict::Drop(Reason::VlanTagged)
-}
-
-/// Decides over a frame from metad's namespace.
-#[inline(always)]
-pub fn classify_reply<F: Frame + ?Sized>(frame: &F) -> ReplyVerdict {
-    match answer(frame) {
-        Ok(answer) => ReplyVerdict::Return(answer),
-        Err(reason) => ReplyVerdict::Drop(reason),
-    }
-}
-
-#[inline(always)]
-fn answer<F: Frame + ?Sized>(frame: &F) -> Result<Answer, Reason> {
-    if frame.octets::<2>(offset::ETHERTYPE) != Some(ethertype::IPV4) {
-        return Err(Reason::ReplyNotTcp);
-    }
-    tcp_without_options(frame).or(Err(Reason::ReplyNotTcp))?;
-    let ports = frame
-        .octets::<4>(offset::TCP_SOURCE_PORT)
-        .ok_or(Reason::ReplyNotTcp)?;
-    let address = frame
-        .octets::<4>(offset::IP_DESTINATION)
-        .ok_or(Reason::ReplyNotTcp)?;
-    let source = frame
-        .octets::<4>(offset::IP_SOURCE)
-        .ok_or(Reason::ReplyNotTcp)?;
-    // Read for its presence: the reply program writes here.
-    let _checksum = frame
-        .octets::<2>(offset::TCP_CHECKSUM)
-        .ok_or(Reason::ReplyNotTcp)?;
-    if source != METADATA {
-        return Err(Reason::ReplyNotTcp);
-    }
-    let [d0, d1, g0, g1] = ports;
-    Ok(Answer {
-        address,
-        guest_port: [g0, g1],
-        daemon_port: [d0, d1],
-    })
-}
-
 /// IANA protocol number.
 const TCP: u8 = 6;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 /// Ethernet, IPv4, their address lengths, request (RFC 826).
 const ARP_REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
-/// A double tag is the most that any standard knows; one more for good measure.
-const TAGS_MAX: usize = 3;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Answers ARP requests for the metadata address in place, daemon or not.
 
-use metad_common::frame::{METADATA, offset};
+use metad_common::frame::offset;
 use metad_common::reason::{Counted, Reason, Tally};
+use metad_common::service::IPV4;
 use metad_common::verdict::Question;
 
 use crate::packet::Packet;
@@ -20,7 +21,7 @@ pub(crate) fn answer(packet: &Packet, question: &Question) -> Result<Action, Rea
     packet.address_frame(question.mac, mac)?;
     packet.write(offset::ARP_OPERATION, &REPLY)?;
     packet.write(offset::ARP_SENDER_MAC, &mac)?;
-    packet.write(offset::ARP_SENDER_IP, &METADATA)?;
+    packet.write(offset::ARP_SENDER_IP, &IPV4)?;
     packet.write(offset::ARP_TARGET_MAC, &question.sender_mac)?;
     packet.write(offset::ARP_TARGET_IP, &question.sender_address)?;
     count::bump(Counted::Tally(Tally::ArpAnswered));

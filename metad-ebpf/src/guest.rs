@@ -1,6 +1,6 @@
 //! From a guest to the daemon: who is this, remember the connection, hand it over.
 
-use metad_common::abi::{Flow, FlowKey, NicKey, Stranger};
+use metad_common::abi::{CLOSED_PORT, Flow, FlowKey, NicKey, Stranger};
 use metad_common::frame::offset;
 use metad_common::names::REPORT_INTERVAL_NS;
 use metad_common::reason::{Counted, Reason, Tally};
@@ -23,9 +23,27 @@ pub(crate) fn deliver(packet: &Packet, segment: &Segment) -> Result<Action, Reas
         report(ifindex, segment.guest_mac);
         return Err(Reason::UnknownSender);
     };
-    let address = slot::address(nic.slot);
-    remember(segment, address, ifindex, identity)?;
-    packet.rewrite_address(offset::IP_SOURCE, segment.guest_address, address)?;
+    let slot = nic.slot;
+    // Where IPv6 is off, metad's namespace refuses the connection by itself, and at once.
+    let refused = nic.without_ipv6 != 0 && segment.service.ipv6().is_some();
+    let daemon_port = if refused {
+        CLOSED_PORT
+    } else {
+        segment.asked_port
+    };
+    let key = FlowKey::new(slot, segment.service, segment.guest_port, daemon_port);
+    remember(segment, key, ifindex, identity)?;
+    if let (Some(asked), Some(inside)) = (segment.service.ipv6(), segment.service.ipv6_inside()) {
+        if refused {
+            let port = offset::IPV6_TCP + offset::DESTINATION_PORT;
+            packet.rewrite_port(port, segment.asked_port, CLOSED_PORT)?;
+        }
+        let from = [segment.guest_address, asked];
+        packet.rewrite_addresses(from, [slot::ipv6(slot), inside])?;
+    } else {
+        let from = segment.guest_address.ipv4();
+        packet.rewrite_address(offset::IP_SOURCE, from, slot::address(slot))?;
+    }
     packet.write(offset::ETH_DESTINATION, &maps::daemon_mac())?;
     packet.mark_for_host()?;
     count::bump(Counted::Tally(Tally::Delivered));
@@ -41,22 +59,13 @@ pub(crate) fn leads_outside(packet: &Packet) -> bool {
 
 /// Records where the connection's answers go. A connection is made anew by its SYN only, or once it was forgotten.
 #[inline(always)]
-fn remember(
-    segment: &Segment,
-    address: [u8; 4],
-    ifindex: u32,
-    identity: u32,
-) -> Result<(), Reason> {
-    let key = FlowKey {
-        address,
-        guest_port: segment.guest_port,
-        daemon_port: segment.daemon_port,
-    };
+fn remember(segment: &Segment, key: FlowKey, ifindex: u32, identity: u32) -> Result<(), Reason> {
     // SAFETY: the value is read before anything is written to this map.
     if let Some(known) = unsafe { maps::FLOWS.get(key) } {
         let same = known.ifindex == ifindex
             && known.guest_address == segment.guest_address
-            && known.asked_mac == segment.asked_mac;
+            && known.asked_mac == segment.asked_mac
+            && known.asked_port == segment.asked_port;
         if same {
             return Ok(());
         }
@@ -70,6 +79,8 @@ fn remember(
         guest_address: segment.guest_address,
         guest_mac: segment.guest_mac,
         asked_mac: segment.asked_mac,
+        asked_port: segment.asked_port,
+        zero: [0; 2],
     };
     maps::FLOWS.insert(key, flow, 0).or(Err(Reason::FlowsFull))
 }

@@ -10,6 +10,7 @@ mod arp;
 mod count;
 mod guest;
 mod maps;
+mod neighbour;
 mod packet;
 mod redirect;
 mod reply;
@@ -37,6 +38,7 @@ fn guest_ingress(ctx: TcContext) -> Action {
         // Other programs on the interface, then the stack, see the frame as it came.
         Verdict::Pass => return TC_ACT_UNSPEC,
         Verdict::AnswerArp(question) => arp::answer(&packet, &question),
+        Verdict::AnswerNeighbour(asked) => neighbour::answer(&packet, &asked),
         Verdict::Deliver(segment) => guest::deliver(&packet, &segment),
         Verdict::Drop(reason) => Err(reason),
     };

@@ -1,7 +1,9 @@
 //! The socket buffer: bounded reads and writes, and the only raw pointers of the kernel side.
 
-use aya_ebpf::bindings::BPF_F_PSEUDO_HDR;
+use aya_ebpf::bindings::{BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM};
+use aya_ebpf::helpers::{bpf_csum_diff, bpf_skb_change_tail};
 use aya_ebpf::programs::TcContext;
+use metad_common::abi::Address;
 use metad_common::frame::{Frame, offset};
 use metad_common::reason::Reason;
 
@@ -24,6 +26,11 @@ impl Frame for Packet {
             // [u8; N] has alignment 1 and any bit pattern.
             return Some(unsafe { core::ptr::read(start as *const [u8; N]) });
         }
+        self.ctx.load(offset).ok()
+    }
+
+    #[inline(always)]
+    fn addresses<const N: usize>(&self, offset: usize) -> Option<[Address; N]> {
         self.ctx.load(offset).ok()
     }
 
@@ -82,12 +89,71 @@ impl Packet {
         );
         let tcp = u64::from(BPF_F_PSEUDO_HDR) | 4;
         self.ctx
-            .l4_csum_replace(offset::TCP_CHECKSUM, old, new, tcp)
+            .l4_csum_replace(offset::TCP + offset::CHECKSUM, old, new, tcp)
             .or(failed)?;
         self.ctx
             .l3_csum_replace(offset::IP_CHECKSUM, old, new, 4)
             .or(failed)?;
         self.write(offset, &to)
+    }
+
+    /// Changes both addresses of an IPv6 packet and with them the TCP checksum, partial or not, as in
+    /// [`Self::rewrite_address`].
+    ///
+    /// Where the NIC has summed the whole packet up, the helper takes the change out of that sum as IPv4 needs it, for
+    /// its header has a checksum too; writing the addresses puts it back.
+    #[inline(always)]
+    pub(crate) fn rewrite_addresses(
+        &self,
+        mut from: [Address; 2],
+        mut to: [Address; 2],
+    ) -> Result<(), Reason> {
+        let failed = Err(Reason::RewriteFailed);
+        let length = size_of::<[Address; 2]>() as u32;
+        let (old, new) = (&raw mut from, &raw mut to);
+        // SAFETY: both point to so many octets of ours, aligned as the helper's words are, which it only reads.
+        let change = unsafe { bpf_csum_diff(old.cast(), length, new.cast(), length, 0) };
+        let change = u64::try_from(change).or(Err(Reason::RewriteFailed))?;
+        let tcp = offset::IPV6_TCP + offset::CHECKSUM;
+        self.ctx
+            .l4_csum_replace(tcp, 0, change, u64::from(BPF_F_PSEUDO_HDR))
+            .or(failed)?;
+        let recompute = u64::from(BPF_F_RECOMPUTE_CSUM);
+        self.ctx
+            .store(offset::IPV6_SOURCE, &to, recompute)
+            .or(failed)
+    }
+
+    /// Changes a port at `offset` of an IPv6 packet and with it the TCP checksum. A partial one stays as it is: it does
+    /// not cover the port yet.
+    #[inline(always)]
+    pub(crate) fn rewrite_port(
+        &self,
+        offset: usize,
+        from: [u8; 2],
+        to: [u8; 2],
+    ) -> Result<(), Reason> {
+        let (old, new) = (
+            u64::from(u16::from_ne_bytes(from)),
+            u64::from(u16::from_ne_bytes(to)),
+        );
+        self.ctx
+            .l4_csum_replace(offset::IPV6_TCP + offset::CHECKSUM, old, new, 2)
+            .or(Err(Reason::RewriteFailed))?;
+        self.write(offset, &to)
+    }
+
+    /// Cuts the frame, or appends zeros to it.
+    #[inline(always)]
+    pub(crate) fn resize(&self, length: u32) -> Result<(), Reason> {
+        let skb = self.ctx.skb.skb;
+        // SAFETY: `skb` is the context pointer that the kernel called us with. No pointer into the packet is held.
+        let done = unsafe { bpf_skb_change_tail(skb, length, 0) };
+        if done == 0 {
+            Ok(())
+        } else {
+            Err(Reason::RewriteFailed)
+        }
     }
 
     /// Writes both MAC addresses.

@@ -15,7 +15,7 @@ mod strangers;
 
 use std::collections::BTreeMap;
 
-use metad_common::abi::NicKey;
+use metad_common::abi::{NicKey, NicSlot};
 
 pub use self::attach::AttachError;
 pub use self::flows::KernelFlows;
@@ -28,7 +28,6 @@ use self::load::Kernel;
 use crate::admin::{Counters, InterfaceStatus};
 use crate::config::Config;
 use crate::interfaces::Interfaces;
-use crate::inventory::Slot;
 use crate::netns::veth::Veth;
 
 /// The loaded programs and what they are attached to.
@@ -37,7 +36,7 @@ pub struct Datapath {
     attachments: Attachments,
     config: crate::config::Datapath,
     /// What the kernel's table of NICs holds; we are its only writer.
-    nics: BTreeMap<NicKey, Slot>,
+    nics: BTreeMap<NicKey, NicSlot>,
 }
 
 impl Datapath {
@@ -74,8 +73,8 @@ impl Datapath {
 
     /// Takes out of the kernel's table what `want` does not have. Before anything is learnt: a NIC that moved must
     /// never belong to two instances, even for one frame.
-    pub fn forget(&mut self, want: &BTreeMap<NicKey, Slot>) {
-        for key in steps::to_forget(&self.nics, want) {
+    pub fn forget(&mut self, want: &BTreeMap<NicKey, NicSlot>) {
+        for key in steps::to_forget(&self.nics, want, |had, has| had.slot == has.slot) {
             match self.kernel.nics.remove(&key) {
                 Ok(()) | Err(aya::maps::MapError::KeyNotFound) => {}
                 Err(error) => {
@@ -89,10 +88,9 @@ impl Datapath {
 
     /// Puts into the kernel's table what it does not have of `want`. After the snapshot was published: the first frame
     /// of a guest must find its seat.
-    pub fn learn(&mut self, want: &BTreeMap<NicKey, Slot>) {
+    pub fn learn(&mut self, want: &BTreeMap<NicKey, NicSlot>) {
         for (key, slot) in steps::to_learn(&self.nics, want) {
-            let value = metad_common::abi::NicSlot { slot };
-            match self.kernel.nics.insert(key, value, 0) {
+            match self.kernel.nics.insert(key, slot, 0) {
                 Ok(()) => {
                     self.nics.insert(key, slot);
                 }

@@ -15,7 +15,7 @@ mod tests;
 mod wait;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -170,10 +170,10 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                 headers: request.headers(),
                 instance: &caller.seat.instance,
                 answers: &caller.seat.answers,
-                address: caller.address,
+                address: caller.address.and_then(ipv4),
                 signer: &app.signer,
                 wall: SystemTime::now(),
-                ipv6: false,
+                ipv6: caller.over_ipv6,
                 asker: Asker::Guest {
                     tokens: &app.tokens,
                     now: BootTime::now(),
@@ -185,6 +185,14 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
             password::run(reply, &app.state, caller.seat.instance.uuid, body).await
         },
     )
+}
+
+/// The address, if it is one of IPv4.
+fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// Puts the reply's hop limit on the connection; a token that could travel further is not sent.

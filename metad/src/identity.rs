@@ -3,9 +3,10 @@
 //! In: the rewritten source address of a connection and what the kernel remembers of it. Out: a seat of the inventory,
 //! looked up again at each request. Nothing that a guest can write into a frame or a header is ever asked.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use metad_common::abi::Address;
 use metad_common::slot;
 
 use crate::instance::Mac;
@@ -17,13 +18,13 @@ pub struct FlowOrigin {
     pub ifindex: u32,
     pub mac: Mac,
     /// The source address as the guest wrote it.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
 }
 
 /// Looks up where a connection came from.
 pub trait Flows: Send + Sync {
-    /// `peer` and `port` as `accept` reports them, `local_port` the port that the guest connected to.
-    fn origin(&self, peer: Ipv4Addr, port: u16, local_port: u16) -> Option<FlowOrigin>;
+    /// `peer` as `accept` reports it, `local` what it connected to.
+    fn origin(&self, peer: SocketAddr, local: SocketAddr) -> Option<FlowOrigin>;
 }
 
 /// The guest at the other end of a connection.
@@ -31,7 +32,9 @@ pub trait Flows: Send + Sync {
 pub struct Caller {
     pub seat: Arc<Seat>,
     /// The source address as the guest wrote it; `None` where the kernel has forgotten the connection.
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
+    /// Whether the connection is one of IPv6.
+    pub over_ipv6: bool,
 }
 
 /// Why a connection or a request has no guest. All of these pass, so guests are told to come back.
@@ -61,7 +64,9 @@ impl Unknown {
 pub struct Peer {
     /// The slot and its generation when the connection began.
     pub seat: Result<(Slot, u64), Unknown>,
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
+    /// Whether the connection is one of IPv6.
+    pub over_ipv6: bool,
 }
 
 impl Peer {
@@ -77,6 +82,7 @@ impl Peer {
                 Err(Unknown::Mismatch)
             },
             address: origin.map(|origin| origin.address),
+            over_ipv6: origin.is_some_and(|origin| origin.address.is_ipv6()),
         }
     }
 
@@ -85,6 +91,7 @@ impl Peer {
         Self {
             seat: Err(why),
             address: None,
+            over_ipv6: false,
         }
     }
 
@@ -101,6 +108,7 @@ impl Peer {
         Ok(Caller {
             seat: Arc::clone(seat),
             address: self.address,
+            over_ipv6: self.over_ipv6,
         })
     }
 }
@@ -109,19 +117,21 @@ impl Peer {
 pub fn slot_of(peer: SocketAddr) -> Option<Slot> {
     match peer.ip() {
         IpAddr::V4(address) => slot::of_address(address.octets()),
-        IpAddr::V6(_) => None,
+        IpAddr::V6(address) => slot::of_ipv6(Address(address.octets())),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::render::{Answers, sample};
 
     const ORIGIN: FlowOrigin = FlowOrigin {
         ifindex: 9,
         mac: Mac([2, 0, 0, 0, 0, 1]),
-        address: Ipv4Addr::new(192, 0, 2, 7),
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
     };
 
     fn seat(generation: u64) -> Seat {
@@ -203,6 +213,11 @@ mod tests {
             ("100.128.0.1", None),
             ("127.0.0.1", None),
             ("::ffff:100.64.0.1", None),
+            ("fd6d:6574:6164:1::1", Some(1)),
+            ("fd6d:6574:6164:1::100", Some(256)),
+            ("fd6d:6574:6164:1::", None),
+            ("fd6d:6574:6164::1", None),
+            ("fe80::1", None),
         ] {
             let peer = SocketAddr::new(address.parse().unwrap(), 4000);
             assert_eq!(slot_of(peer), expected, "{address}");

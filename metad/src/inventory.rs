@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metad_common::abi::NicKey;
+use metad_common::abi::{NicKey, NicSlot};
 
 use self::bindings::{Binding, Bindings, Claim, NicName, Refused};
 use self::roles::Roles;
@@ -23,7 +23,7 @@ use self::views::Views;
 use crate::config::Identity;
 use crate::credentials::News;
 use crate::install::Templates;
-use crate::instance::{Dialect, Instance, Mac, Nic};
+use crate::instance::{Dialect, Instance, Mac, Nic, Switch};
 use crate::interfaces::Interfaces;
 use crate::record::Defaults;
 use crate::render::{self, Answers};
@@ -97,7 +97,7 @@ pub struct SourceStatus {
 pub struct Resolution {
     pub snapshot: Snapshot,
     /// What the kernel's table of NICs must hold.
-    pub nics: BTreeMap<NicKey, Slot>,
+    pub nics: BTreeMap<NicKey, NicSlot>,
     /// Sources that should look again: an interface that they named came back after it had vanished.
     pub ask_again: BTreeSet<SourceIndex>,
     /// To be rung once the snapshot is published.
@@ -219,12 +219,14 @@ impl Inventory {
             snapshot
                 .problems
                 .extend(rendering.map(|problem| (name.clone(), problem)));
+            let ipv6 = machine.instance.options.ipv6 == Switch::Enabled;
             let seats: Vec<_> = machine.seats(name, &self.bindings).collect();
             if machine.moved(&seats) {
                 self.notices.push(Arc::clone(&machine.notice));
             }
             for seat in seats.iter().flatten() {
-                nics.insert(NicKey::new(seat.ifindex, seat.mac.0), seat.slot);
+                let key = NicKey::new(seat.ifindex, seat.mac.0);
+                nics.insert(key, NicSlot::new(seat.slot, ipv6));
                 snapshot.seats.insert(seat.slot, Arc::clone(seat));
             }
             let hosted = Hosted {

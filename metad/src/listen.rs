@@ -1,11 +1,12 @@
 //! Connections as they come in from the kernel programs.
 //!
-//! In: a listening socket inside metad's own namespace. Out: requests that carry the [`identity::Peer`] they came from. A
+//! In: listening sockets inside metad's own namespace. Out: requests that carry the [`identity::Peer`] they came from. A
 //! connection is tied to one seat from its first octet to its last, no guest can use up what others need, and no
 //! client learns of the end from a reset while it still has an answer to read.
 
 mod connection;
 mod crowd;
+mod doors;
 mod faults;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -32,6 +33,7 @@ use crate::token::Tokens;
 
 use connection::Connection;
 use crowd::Crowd;
+use doors::Doors;
 use faults::Faults;
 
 /// How long open requests may take to end once the service stops.
@@ -76,17 +78,17 @@ impl Desk {
     }
 }
 
-/// Serves guests on `listener`, which must not block, until `stop` turns true or its sender is gone. Then open
+/// Serves guests on `listeners`, which must not block, until `stop` turns true or its sender is gone. Then open
 /// requests have two seconds to end.
 ///
 /// # Errors
-/// The runtime cannot watch the socket.
+/// The runtime cannot watch a socket.
 pub async fn serve(
-    listener: std::net::TcpListener,
+    listeners: Vec<std::net::TcpListener>,
     desk: Arc<Desk>,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::from_std(listener).context("cannot watch the listening socket")?;
+    let mut doors = Doors::open(listeners).context("cannot watch a listening socket")?;
     let router = http::router(
         App {
             snapshot: Arc::clone(&desk.snapshot),
@@ -104,7 +106,7 @@ pub async fn serve(
     loop {
         tokio::select! {
             () = &mut stopping => break,
-            accepted = listener.accept() => match accepted {
+            accepted = doors.accept() => match accepted {
                 Ok((stream, remote)) => {
                     faults.over();
                     admit(&mut open, &mut crowd, &desk, &router, &stop, stream, remote);
@@ -115,7 +117,7 @@ pub async fn serve(
         }
     }
     // New connections are the next process's, if there is one; they wait in the backlog of a socket it also holds.
-    drop(listener);
+    drop(doors);
     let ended = tokio::time::timeout(STOP_TIME, async {
         while open.join_next().await.is_some() {}
     });

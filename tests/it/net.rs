@@ -9,6 +9,7 @@ mod edges;
 mod host;
 mod identity;
 mod install;
+mod ipv6;
 mod lifecycle;
 mod living;
 mod networks;

@@ -2,6 +2,8 @@
 //!
 //! In come addresses, out go octets with right checksums. Nothing here sends anything.
 
+pub mod ipv6;
+
 use std::net::Ipv4Addr;
 
 /// Where guests look for metadata.
@@ -65,14 +67,7 @@ pub fn syn_with(ends: &Ends, options: &[u8]) -> Vec<u8> {
 
 /// Length of the header and flags; numbers sent and acknowledged; whatever follows the plain header.
 fn segment(ends: &Ends, kind: (u8, u8), numbers: (u32, u32), rest: &[u8]) -> Vec<u8> {
-    let mut segment = Vec::new();
-    segment.extend(ends.from_port.to_be_bytes());
-    segment.extend(ends.to_port.to_be_bytes());
-    segment.extend(numbers.0.to_be_bytes());
-    segment.extend(numbers.1.to_be_bytes());
-    segment.extend([kind.0, kind.1]);
-    segment.extend(64_240_u16.to_be_bytes());
-    segment.extend([0; 4]);
+    let mut segment = tcp_header([ends.from_port, ends.to_port], kind, numbers);
     segment.extend(rest);
     let sum = checksum(&[&pseudo_header(ends, TCP, segment.len()), &segment]);
     put(&mut segment, 16, sum);
@@ -151,6 +146,18 @@ pub fn ip(ends: &Ends, protocol: u8, payload: &[u8]) -> Vec<u8> {
     frame.extend(header);
     frame.extend(payload);
     frame
+}
+
+/// TCP's header, without options or checksum; arguments as of [`segment`].
+fn tcp_header(ports: [u16; 2], kind: (u8, u8), numbers: (u32, u32)) -> Vec<u8> {
+    let mut header = Vec::new();
+    header.extend(ports.into_iter().flat_map(u16::to_be_bytes));
+    header.extend(numbers.0.to_be_bytes());
+    header.extend(numbers.1.to_be_bytes());
+    header.extend([kind.0, kind.1]);
+    header.extend(64_240_u16.to_be_bytes());
+    header.extend([0; 4]);
+    header
 }
 
 fn ethernet(from: Mac, to: Mac, kind: u16) -> Vec<u8> {

@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod answer;
+mod ipv6;
+
+const METADATA: [u8; 4] = IPV4;
 const GUEST_MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
 const ASKED_MAC: [u8; 6] = [0x52, 0x54, 0, 0xff, 0xff, 1];
 const GUEST: [u8; 4] = [192, 168, 122, 5];
@@ -61,11 +65,12 @@ fn tagged(frame: &[u8], tags: &[[u8; 2]]) -> Vec<u8> {
 
 fn delivered(opens: bool) -> Verdict {
     Verdict::Deliver(Segment {
+        service: Service::Ipv4,
         asked_mac: ASKED_MAC,
         guest_mac: GUEST_MAC,
-        guest_address: GUEST,
+        guest_address: Address::of_ipv4(GUEST),
         guest_port: [0x9c, 0x40],
-        daemon_port: [0, 80],
+        asked_port: [0, 80],
         opens,
     })
 }
@@ -78,12 +83,12 @@ fn tcp_to_the_metadata_address_is_delivered_and_nothing_else() {
         ("syn", ask(), delivered(true)),
         (
             "syn ack",
-            with(ask(), &[(offset::TCP_FLAGS, SYN | ACK)]),
+            with(ask(), &[(offset::TCP + offset::FLAGS, SYN | ACK)]),
             delivered(false),
         ),
         (
             "ack",
-            with(ask(), &[(offset::TCP_FLAGS, ACK)]),
+            with(ask(), &[(offset::TCP + offset::FLAGS, ACK)]),
             delivered(false),
         ),
         (
@@ -143,12 +148,12 @@ fn tcp_to_the_metadata_address_is_delivered_and_nothing_else() {
         ),
         (
             "cut before the checksum's end",
-            cut(ask(), offset::TCP_CHECKSUM + 1),
+            cut(ask(), offset::TCP + offset::CHECKSUM + 1),
             Drop(Reason::Truncated),
         ),
         (
             "cut behind the checksum",
-            cut(ask(), offset::TCP_CHECKSUM + 2),
+            cut(ask(), offset::TCP + offset::CHECKSUM + 2),
             delivered(true),
         ),
         (
@@ -320,6 +325,9 @@ fn tag_kept_outside_the_bytes_is_a_tag() {
         fn octets<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
             self.0[..].octets(offset)
         }
+        fn addresses<const N: usize>(&self, offset: usize) -> Option<[Address; N]> {
+            self.0[..].addresses(offset)
+        }
         fn carries_vlan_tag(&self) -> bool {
             true
         }
@@ -336,35 +344,18 @@ fn tag_kept_outside_the_bytes_is_a_tag() {
             Verdict::Drop(Reason::VlanTagged),
         ),
         ("somebody else's", syn(GUEST, OTHER), Verdict::Pass),
+        (
+            "tcp over IPv6",
+            ipv6::ask(),
+            Verdict::Drop(Reason::VlanTagged),
+        ),
+        (
+            "neighbour discovery",
+            ipv6::question(),
+            Verdict::Drop(Reason::VlanTagged),
+        ),
     ] {
         assert_eq!(classify(&Stripped(frame)), expected, "{case}");
-    }
-}
-
-#[test]
-fn only_tcp_from_the_metadata_address_returns() {
-    let slot = [100, 64, 0, 7];
-    let back = || syn(METADATA, slot);
-    let refused = ReplyVerdict::Drop(Reason::ReplyNotTcp);
-    let returned = Answer {
-        address: slot,
-        guest_port: [0, 80],
-        daemon_port: [0x9c, 0x40],
-    };
-    for (case, frame, expected) in [
-        ("answer", back(), ReplyVerdict::Return(returned)),
-        ("from elsewhere", syn(OTHER, slot), refused),
-        ("udp", with(back(), &[(offset::IP_PROTOCOL, 17)]), refused),
-        ("arp", arp(1, METADATA, slot), refused),
-        (
-            "fragment",
-            with(back(), &[(offset::IP_FRAGMENT, 0x20)]),
-            refused,
-        ),
-        ("cut", cut(back(), 51), refused),
-        ("nothing", Vec::new(), refused),
-    ] {
-        assert_eq!(classify_reply(&frame[..]), expected, "{case}");
     }
 }
 

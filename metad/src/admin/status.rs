@@ -92,6 +92,9 @@ pub struct Problem {
 #[serde(rename_all = "kebab-case")]
 pub struct Counters {
     pub arp_answered: u64,
+    /// Neighbour solicitations, ARP's like in IPv6.
+    #[serde(default)]
+    pub neighbour_answered: u64,
     /// Guest to metad.
     pub delivered: u64,
     /// metad to guest.

@@ -93,6 +93,7 @@ pub(crate) fn example() -> Status {
         problems: Vec::new(),
         counters: Counters {
             arp_answered: 2,
+            neighbour_answered: 1,
             delivered: 31,
             returned: 29,
             dropped: BTreeMap::from([("unknown-sender".to_owned(), 3)]),
@@ -163,7 +164,7 @@ fn status_is_written_as_documented() {
         }],
         "sources": [{"name": "libvirt qemu:///system", "away": null, "subjects": 1}],
         "problems": [],
-        "counters": {"arp-answered": 2, "delivered": 31, "returned": 29, "dropped": {"unknown-sender": 3}}
+        "counters": {"arp-answered": 2, "neighbour-answered": 1, "delivered": 31, "returned": 29, "dropped": {"unknown-sender": 3}}
     });
     assert_eq!(serde_json::to_value(example()).unwrap(), expected);
 }

@@ -3,7 +3,7 @@
 mod host;
 mod ready;
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -110,7 +110,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
     made.datapath = true;
     let mut datapath = Datapath::up(config, veth).context("cannot bring up the datapath")?;
     let (flows, strangers) = (datapath.flows()?, datapath.strangers()?);
-    let listener = namespace.run(listener)??;
+    let listeners = namespace.run(listeners)??;
     let tokens = Tokens::open(&config.token_key())?;
     let signer = open_signer(config)?;
 
@@ -161,7 +161,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
             signer.clone(),
         )
     };
-    let listening = tokio::spawn(listen::serve(listener, Arc::new(desk), stopped.clone()));
+    let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
     let daemon = Daemon::new(config, &outputs, signer, state, stop.clone());
     let door = tokio::spawn(admin::serve(claim.listen()?, Arc::new(daemon), stopped));
     ready::tell(config);
@@ -222,18 +222,42 @@ async fn until_end(
     conducting.await.context("the conductor failed")?
 }
 
-/// Opens the guests' socket; runs inside the namespace.
-fn listener() -> Result<std::net::TcpListener> {
+/// Opens the guests' sockets, one for each family; runs inside the namespace.
+fn listeners() -> Result<Vec<std::net::TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in [
+        SocketAddr::from((veth::METADATA, 80)),
+        SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80)),
+    ] {
+        match listener(address) {
+            Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
+                tracing::warn!("this kernel has no IPv6: guests are answered over IPv4 alone");
+            }
+            opened => listeners.push(
+                opened
+                    .with_context(|| format!("cannot listen on {address} in metad's namespace"))?,
+            ),
+        }
+    }
+    Ok(listeners)
+}
+
+fn listener(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     use socket2::{Domain, Socket, Type};
-    let address = SocketAddr::from((veth::METADATA, 80));
-    let opened = || {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking().cloexec(), None)?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        std::io::Result::Ok(socket.into())
-    };
-    opened().with_context(|| format!("cannot listen on {address} in metad's namespace"))
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // IPv4 has its own.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn is_without_ipv6(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
 /// The running sources.

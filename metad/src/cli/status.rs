@@ -151,6 +151,8 @@ fn sources(status: &Status) -> Table<3> {
 fn counters(counters: &Counters) -> Table<3> {
     let mut table = Table::new(["FRAMES", "COUNT", ""]);
     table.row(["arp-answered", &counters.arp_answered.to_string(), ""]);
+    let neighbours = counters.neighbour_answered.to_string();
+    table.row(["neighbour-answered", &neighbours, ""]);
     table.row(["delivered", &counters.delivered.to_string(), ""]);
     table.row(["returned", &counters.returned.to_string(), ""]);
     for (name, count) in counters.dropped.iter().filter(|(_, count)| **count > 0) {

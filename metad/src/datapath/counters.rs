@@ -23,6 +23,7 @@ pub(super) fn sum(map: &PerCpuArray<MapData, u64>) -> Counters {
         .collect();
     Counters {
         arp_answered: tally(Tally::ArpAnswered),
+        neighbour_answered: tally(Tally::NeighbourAnswered),
         delivered: tally(Tally::Delivered),
         returned: tally(Tally::Returned),
         dropped,

@@ -1,11 +1,12 @@
 //! Where a connection came from, as `guest_ingress` wrote it down.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use aya::maps::{HashMap, MapData};
-use metad_common::abi::{Flow, FlowKey};
+use metad_common::abi::{Address, Flow, FlowKey};
+use metad_common::service::Service;
 
-use crate::identity::{FlowOrigin, Flows};
+use crate::identity::{self, FlowOrigin, Flows};
 use crate::instance::Mac;
 
 /// The kernel's table of connections. Only read here.
@@ -21,17 +22,25 @@ impl KernelFlows {
 }
 
 impl Flows for KernelFlows {
-    fn origin(&self, peer: Ipv4Addr, port: u16, local_port: u16) -> Option<FlowOrigin> {
-        let key = FlowKey {
-            address: peer.octets(),
-            guest_port: port.to_be_bytes(),
-            daemon_port: local_port.to_be_bytes(),
+    fn origin(&self, peer: SocketAddr, local: SocketAddr) -> Option<FlowOrigin> {
+        let service = match local.ip() {
+            IpAddr::V4(_) => Service::Ipv4,
+            IpAddr::V6(address) => Service::of_ipv6_inside(Address(address.octets()))?,
         };
+        let key = FlowKey::new(
+            identity::slot_of(peer)?,
+            service,
+            peer.port().to_be_bytes(),
+            local.port().to_be_bytes(),
+        );
         let flow = self.map.get(&key, 0).ok()?;
         Some(FlowOrigin {
             ifindex: flow.identity,
             mac: Mac(flow.guest_mac),
-            address: Ipv4Addr::from(flow.guest_address),
+            address: match local {
+                SocketAddr::V4(_) => IpAddr::from(flow.guest_address.ipv4()),
+                SocketAddr::V6(_) => IpAddr::from(flow.guest_address.0),
+            },
         })
     }
 }

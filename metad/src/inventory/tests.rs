@@ -97,8 +97,8 @@ fn a_running_domain_is_seated_on_its_tap() {
         let mut inventory = inventory(identity);
         inventory.apply(put(0, domain("web1", 1)));
         let resolution = resolve(&mut inventory);
-        let slot = resolution.nics.get(&NicKey::new(ifindex, MAC.0)).copied();
-        let seat = slot.and_then(|slot| resolution.snapshot.seats.get(&slot));
+        let nic = resolution.nics.get(&NicKey::new(ifindex, MAC.0));
+        let seat = nic.and_then(|nic| resolution.snapshot.seats.get(&nic.slot));
         assert_eq!(
             seat.map(|seat| seat.instance.name.as_str()),
             Some("web1"),
@@ -106,6 +106,28 @@ fn a_running_domain_is_seated_on_its_tap() {
         );
         assert_eq!(resolution.nics.len(), 1, "{case}");
     }
+}
+
+#[test]
+fn an_option_reaches_the_kernels_table_without_another_slot() {
+    let mut inventory = inventory(Identity::Port);
+    let mut found = Vec::new();
+    for (reading, ipv6) in [
+        (1, None),
+        (2, Some(Switch::Disabled)),
+        (3, Some(Switch::Enabled)),
+    ] {
+        let mut web1 = domain("web1", reading);
+        web1.record.options.ipv6 = ipv6;
+        inventory.apply(put(0, web1));
+        found.extend(resolve(&mut inventory).nics.into_values());
+    }
+    let [first, off, on] = found[..] else {
+        panic!("one NIC each time: {found:?}")
+    };
+    assert_eq!(first, NicSlot::new(first.slot, true));
+    assert_eq!(off, NicSlot::new(first.slot, false));
+    assert_eq!(on, first);
 }
 
 #[test]

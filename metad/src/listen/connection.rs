@@ -1,6 +1,6 @@
 //! One connection, from its first octet to a close that loses nothing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +86,11 @@ async fn identify(connection: &Connection, desk: &Desk, deadline: Instant) -> Pe
         // Listen before looking, or a swap in between goes unheard.
         swapped.as_mut().enable();
         if let Some(seat) = desk.snapshot.load().seats.get(&slot) {
-            return Peer::seated(seat, origin);
+            return Peer {
+                // Known even where the kernel has forgotten the connection.
+                over_ipv6: connection.remote.is_ipv6(),
+                ..Peer::seated(seat, origin)
+            };
         }
         if timeout_at(deadline, swapped).await.is_err() {
             return Peer::unknown(Unknown::NoSeat);
@@ -95,12 +99,8 @@ async fn identify(connection: &Connection, desk: &Desk, deadline: Instant) -> Pe
 }
 
 fn origin(connection: &Connection, desk: &Desk) -> Option<FlowOrigin> {
-    let IpAddr::V4(address) = connection.remote.ip() else {
-        return None;
-    };
     let local = connection.stream.local_addr().ok()?;
-    desk.flows
-        .origin(address, connection.remote.port(), local.port())
+    desk.flows.origin(connection.remote, local)
 }
 
 /// Answers requests until either side has had enough.

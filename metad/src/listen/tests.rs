@@ -28,7 +28,7 @@ const GUEST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 struct Fixed(Option<FlowOrigin>);
 
 impl Flows for Fixed {
-    fn origin(&self, _peer: Ipv4Addr, _port: u16, _local_port: u16) -> Option<FlowOrigin> {
+    fn origin(&self, _peer: SocketAddr, _local: SocketAddr) -> Option<FlowOrigin> {
         self.0
     }
 }
@@ -37,7 +37,7 @@ fn origin() -> FlowOrigin {
     FlowOrigin {
         ifindex: IFINDEX,
         mac: MAC,
-        address: GUEST,
+        address: GUEST.into(),
     }
 }
 
@@ -71,7 +71,7 @@ impl Service {
         let address = listener.local_addr().unwrap();
         let desk = Arc::new(desk);
         let (stop, stopped) = watch::channel(false);
-        let ended = tokio::spawn(serve(listener, Arc::clone(&desk), stopped));
+        let ended = tokio::spawn(serve(vec![listener], Arc::clone(&desk), stopped));
         Self {
             address,
             desk,

@@ -1,9 +1,12 @@
-//! The veth into metad's namespace, and what the namespace needs to answer: one address, one neighbour, one route.
+//! The veth into metad's namespace, and what the namespace needs to answer: for each family its addresses, one neighbour,
+//! one route.
 
-use std::fs;
+mod ipv6;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 
 use metad_common::slot;
 use rtnetlink::packet_route::link::{
@@ -33,6 +36,12 @@ pub enum VethError {
         interface: String,
         #[source]
         source: rtnetlink::Error,
+    },
+    #[error("cannot write {}", path.display())]
+    Setting {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
     },
     #[error("the interface {0} is not there although it was made just now")]
     Vanished(String),
@@ -118,10 +127,6 @@ pub async fn remove(name: &str) -> Result<bool, VethError> {
 /// Runs on a thread inside the namespace, with a runtime of its own: a netlink socket belongs to the namespace of the
 /// thread that opens it.
 fn configure_inside(inside: &str) -> Result<Mac, VethError> {
-    // IPv6 is not answered there; without it the kernel does not talk into the veth on its own account. A kernel
-    // without IPv6 has no such file.
-    let _ = fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
-    let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -141,6 +146,10 @@ async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
     let mac = far
         .mac
         .ok_or_else(|| VethError::Vanished(inside.to_owned()))?;
+    let with_ipv6 = ipv6::is_there();
+    if with_ipv6 {
+        ipv6::silence(&loopback, &far)?;
+    }
     for interface in [&loopback, &far] {
         let up = LinkUnspec::new_with_index(interface.index).up().build();
         handle
@@ -176,6 +185,9 @@ async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
         .execute()
         .await
         .map_err(step("add the route to", inside))?;
+    if with_ipv6 {
+        ipv6::configure(handle, &loopback, &far).await?;
+    }
     Ok(mac)
 }
 

@@ -1,6 +1,8 @@
 //! The object, loaded and told of one NIC on the loopback interface, where test runs take place.
 
+use std::net::Ipv6Addr;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{HashMap, PerCpuArray, RingBuf};
@@ -35,6 +37,7 @@ pub(crate) const BRIDGE_MAC: [u8; 6] = [0x52, 0x54, 0, 0xff, 0xff, 1];
 pub(crate) const DAEMON_MAC: [u8; 6] = [0x02, 0xde, 0xad, 0, 0, 1];
 pub(crate) const SLOT: u32 = 7;
 pub(crate) const SLOT_ADDRESS: [u8; 4] = [100, 64, 0, 7];
+pub(crate) const SLOT_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd6d, 0x6574, 0x6164, 1, 0, 0, 0, 7);
 
 /// Loading takes locked memory on old kernels and the verifier's time on all: one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -66,7 +69,11 @@ impl Loaded {
         loaded.ports().insert(LOOPBACK, port, 0).unwrap();
         loaded
             .nics()
-            .insert(NicKey::new(LOOPBACK, GUEST_MAC), NicSlot { slot: SLOT }, 0)
+            .insert(
+                NicKey::new(LOOPBACK, GUEST_MAC),
+                NicSlot::new(SLOT, true),
+                0,
+            )
             .unwrap();
         loaded
     }
@@ -86,6 +93,17 @@ impl Loaded {
             action: result.return_value,
             frame: out,
         }
+    }
+
+    /// What a frame that is not changed costs a program, on average.
+    pub(crate) fn cost(&mut self, program: &str, frame: &[u8]) -> Duration {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat: 1_000_000,
+            ..TestRunOptions::default()
+        };
+        let result = classifier(&mut self.ebpf, program).test_run(options);
+        result.unwrap().duration
     }
 
     pub(crate) fn nics(&mut self) -> HashMap<&mut aya::maps::MapData, NicKey, NicSlot> {

@@ -129,7 +129,10 @@ fn answer_for_a_nic_that_is_gone_or_replaced_goes_nowhere() {
         let nic = NicKey::new(LOOPBACK, GUEST_MAC);
         loaded.nics().remove(&nic).unwrap();
         if let Some(slot) = successor {
-            loaded.nics().insert(nic, NicSlot { slot }, 0).unwrap();
+            loaded
+                .nics()
+                .insert(nic, NicSlot::new(slot, true), 0)
+                .unwrap();
         }
         let outcome = loaded.run(REPLY, &frames::tcp(&ANSWER, [80, 40000], ACK, b"secret"));
         assert_eq!(outcome.action, SHOT, "{case}");

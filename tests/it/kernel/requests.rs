@@ -1,12 +1,13 @@
 //! `guest_ingress`: what becomes of a guest's frame, octet by octet.
 
 use crate::frames::{self, ACK, Ends, METADATA, SYN, with};
-use metad_common::abi::{Flow, FlowKey, NicKey, Stranger};
+use metad_common::abi::{Address, Flow, FlowKey, NicKey, Stranger};
 use metad_common::names::GUEST_INGRESS;
 use metad_common::reason::{Counted, Reason, Tally};
+use metad_common::service::Service;
 use metad_tests::needs;
 
-use super::loaded::{BRIDGE_MAC, DAEMON_MAC, GUEST_MAC, LOOPBACK, SLOT_ADDRESS};
+use super::loaded::{BRIDGE_MAC, DAEMON_MAC, GUEST_MAC, LOOPBACK, SLOT, SLOT_ADDRESS};
 use super::{Loaded, Outcome, PASS, REDIRECT, SHOT};
 
 const GUEST: [u8; 4] = [192, 168, 122, 5];
@@ -20,11 +21,8 @@ const TO_US: Ends = Ends {
 };
 
 fn key(guest_port: u16) -> FlowKey {
-    FlowKey {
-        address: SLOT_ADDRESS,
-        guest_port: guest_port.to_be_bytes(),
-        daemon_port: 80_u16.to_be_bytes(),
-    }
+    let ports = [guest_port, 80].map(u16::to_be_bytes);
+    FlowKey::new(SLOT, Service::Ipv4, ports[0], ports[1])
 }
 
 #[test]
@@ -61,9 +59,11 @@ fn request_of_a_known_nic_is_rewritten_and_remembered() {
     let expected = Flow {
         ifindex: LOOPBACK,
         identity: LOOPBACK,
-        guest_address: GUEST,
+        guest_address: Address::of_ipv4(GUEST),
         guest_mac: GUEST_MAC,
         asked_mac: BRIDGE_MAC,
+        asked_port: [0, 80],
+        zero: [0; 2],
     };
     assert_eq!(loaded.flows().get(&key(40000), 0).unwrap(), expected);
     assert_eq!(loaded.flows().iter().count(), 2);
@@ -310,14 +310,14 @@ fn a_segment_from_another_address_does_not_take_over_a_connection() {
     assert_eq!(loaded.count(Counted::Dropped(Reason::FlowMismatch)), 1);
     assert_eq!(
         loaded.flows().get(&key(40000), 0).unwrap().guest_address,
-        GUEST
+        Address::of_ipv4(GUEST)
     );
     // A new connection of the same port is the guest's own business.
     let anew = loaded.run(GUEST_INGRESS, &frames::tcp(&other, [40000, 80], SYN, b""));
     assert_eq!(anew.action, REDIRECT);
     assert_eq!(
         loaded.flows().get(&key(40000), 0).unwrap().guest_address,
-        other.from
+        Address::of_ipv4(other.from)
     );
 }
 
@@ -333,7 +333,7 @@ fn a_connection_that_was_forgotten_comes_back_with_its_next_segment() {
     assert_eq!(next.action, REDIRECT);
     assert_eq!(
         loaded.flows().get(&key(40000), 0).unwrap().guest_address,
-        GUEST
+        Address::of_ipv4(GUEST)
     );
 }
 
@@ -347,7 +347,7 @@ fn the_same_mac_on_another_interface_is_nobody() {
         .nics()
         .remove(&NicKey::new(LOOPBACK, GUEST_MAC))
         .unwrap();
-    let elsewhere = metad_common::abi::NicSlot { slot: 7 };
+    let elsewhere = metad_common::abi::NicSlot::new(7, true);
     loaded
         .nics()
         .insert(NicKey::new(LOOPBACK + 1, GUEST_MAC), elsewhere, 0)

@@ -10,10 +10,11 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::loaded_maps;
 use aya::programs::loaded_programs;
 use aya::programs::tc::{SchedClassifier, TcAttachType};
+use metad_tests::frames::ipv6::METADATA;
 use metad_tests::lab::{Daemon, Lab, Request, Settings, Snapshot, until};
 use metad_tests::needs;
 
-use super::{gets_its_own, guest, host_with_bridge, token};
+use super::{gets_its_own, guest, host_with_bridge, ipv6, token};
 
 /// How a daemon comes to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,9 @@ fn compare(attach: &str, end: End) -> Result<()> {
     daemon.seated(&["alice", "bob"])?;
     gets_its_own(&alice)?;
     gets_its_own(&bob)?;
+    for address in METADATA {
+        ipv6::gets_its_own_at(&alice, address)?;
+    }
     let while_up = Snapshot::take(&lab)?;
     ensure!(
         !before.differences(&while_up).is_empty(),

@@ -11,7 +11,7 @@ use super::{guest, host_with_bridge};
 const LARGEST: usize = 1024 * 1024;
 
 /// Text that differs at every place, so that a lost, doubled or swapped segment shows.
-fn text() -> String {
+pub(super) fn text() -> String {
     let lines =
         (0_u32..).map(|number| format!("{:08x} {number:07}\n", number.wrapping_mul(2_654_435_761)));
     let mut text = String::with_capacity(LARGEST + 17);

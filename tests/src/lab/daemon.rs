@@ -283,6 +283,7 @@ impl Drop for Daemon {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
     pub arp_answered: u64,
+    pub neighbour_answered: u64,
     pub delivered: u64,
     pub returned: u64,
     dropped: BTreeMap<String, u64>,
@@ -295,6 +296,7 @@ impl Counters {
         let dropped = counters["dropped"].as_object().into_iter().flatten();
         Self {
             arp_answered: number("arp-answered"),
+            neighbour_answered: number("neighbour-answered"),
             delivered: number("delivered"),
             returned: number("returned"),
             dropped: dropped

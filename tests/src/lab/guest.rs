@@ -1,7 +1,7 @@
 //! A guest: a namespace with one NIC, whose other end is a tap of the host.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{Ipv6Addr, SocketAddrV6, TcpStream};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -42,6 +42,8 @@ impl Guest {
     ) -> Result<Self> {
         let space = Namespace::new(&format!("{}-{name}", lab.host.name()))?;
         let octet = |number: usize| u8::try_from(number % 256).unwrap_or_default();
+        // An address that nobody else has is no test's subject, and takes two seconds to be sure of.
+        space.set("net/ipv6/conf/default/accept_dad", "0")?;
         let guest = Self {
             name: name.to_owned(),
             space,
@@ -149,6 +151,33 @@ impl Guest {
     /// As [`Guest::connect`].
     pub fn try_connect(&self, port: u16, limit: Duration) -> Result<io::Result<TcpStream>> {
         self.space.connect(METADATA, port, limit)
+    }
+
+    /// Opens a connection to one of the IPv6 metadata addresses, from its NIC where that must be said.
+    ///
+    /// # Errors
+    /// As [`Guest::connect`].
+    pub fn connect_ipv6(
+        &self,
+        address: Ipv6Addr,
+        port: u16,
+        limit: Duration,
+    ) -> Result<io::Result<TcpStream>> {
+        let scope = if address.is_unicast_link_local() {
+            self.space.index_of("eth0")?
+        } else {
+            0
+        };
+        let to = SocketAddrV6::new(address, port, 0, scope);
+        self.space.connect_to(to.into(), limit)
+    }
+
+    /// Asks one of the IPv6 metadata addresses.
+    ///
+    /// # Errors
+    /// As [`Guest::ask`].
+    pub fn ask_ipv6(&self, address: Ipv6Addr, request: &Request<'_>) -> Result<Reply> {
+        request.send(self.connect_ipv6(address, 80, PATIENCE)??)
     }
 
     /// Asks the metadata service.

@@ -1,8 +1,8 @@
 //! A network namespace with a name, and what can be done inside it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::sandbox;
@@ -79,6 +80,28 @@ impl Namespace {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Sets one of the kernel's settings inside it (`net/ipv6/conf/all/forwarding`).
+    ///
+    /// # Errors
+    /// There is no such setting, or the kernel refuses.
+    pub fn set(&self, setting: &str, value: &str) -> Result<()> {
+        let path = Path::new("/proc/sys").join(setting);
+        self.within(|| fs::write(&path, value))?
+            .with_context(|| format!("cannot set {setting}"))
+    }
+
+    /// The index of one of its links.
+    ///
+    /// # Errors
+    /// There is no such link.
+    pub fn index_of(&self, link: &str) -> Result<u32> {
+        self.within(|| {
+            let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+            netdevice::name_to_index(&socket, link)
+        })?
+        .with_context(|| format!("there is no link {link}"))
+    }
+
     /// Acts on a thread that has moved into the namespace. Sockets made there stay there, wherever they are used.
     ///
     /// # Errors
@@ -111,7 +134,14 @@ impl Namespace {
         port: u16,
         limit: Duration,
     ) -> Result<io::Result<TcpStream>> {
-        let to = SocketAddrV4::new(address, port).into();
+        self.connect_to(SocketAddrV4::new(address, port).into(), limit)
+    }
+
+    /// The same to any address.
+    ///
+    /// # Errors
+    /// As [`Namespace::connect`].
+    pub fn connect_to(&self, to: SocketAddr, limit: Duration) -> Result<io::Result<TcpStream>> {
         self.within(|| {
             let stream = TcpStream::connect_timeout(&to, limit)?;
             stream.set_read_timeout(Some(limit))?;

@@ -75,6 +75,7 @@ fn busy() -> Status {
         }],
         counters: Counters {
             arp_answered: 2,
+            neighbour_answered: 1,
             delivered: 3100,
             returned: 2987,
             dropped: BTreeMap::from([

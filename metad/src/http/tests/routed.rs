@@ -52,7 +52,8 @@ pub(super) fn app(guest: &Guest) -> App {
 fn peer(seat: Result<(u32, u64), Unknown>) -> Peer {
     Peer {
         seat,
-        address: Some(CALLER),
+        address: Some(CALLER.into()),
+        over_ipv6: false,
     }
 }
 

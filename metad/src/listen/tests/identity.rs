@@ -152,7 +152,9 @@ async fn hop_limit_is_on_the_socket_that_carries_the_token() {
         ("GET / HTTP/1.1\r\n\r\n", 64),
     ] {
         let service = Service::start();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
         let address = listener.local_addr().unwrap();
         let reply = spawn_blocking(move || {
             let mut client = connect(address);

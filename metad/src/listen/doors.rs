@@ -1,0 +1,81 @@
+//! Several listening sockets as one.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use tokio::net::{TcpListener, TcpStream};
+
+/// The sockets that guests come in by.
+#[derive(Debug)]
+pub(super) struct Doors {
+    listeners: Vec<TcpListener>,
+    /// Who is asked first, so that a rush at one leaves nobody standing at another.
+    turn: usize,
+}
+
+impl Doors {
+    /// Takes sockets that do not block.
+    pub(super) fn open(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
+        let watched = listeners.into_iter().map(TcpListener::from_std);
+        Ok(Self {
+            listeners: watched.collect::<io::Result<_>>()?,
+            turn: 0,
+        })
+    }
+
+    /// Waits for the next connection at any of them. Nothing is lost where the wait is given up.
+    pub(super) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    fn poll_accept(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let (before, from) = self.listeners.split_at(self.turn);
+        for (passed, listener) in from.iter().chain(before).enumerate() {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                self.turn = (self.turn + passed + 1) % self.listeners.len();
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream as Client};
+
+    use super::*;
+
+    fn listener() -> std::net::TcpListener {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        listener
+    }
+
+    #[tokio::test]
+    async fn a_rush_at_one_door_does_not_close_the_other() {
+        let (rushed, quiet) = (listener(), listener());
+        let addresses = [rushed.local_addr().unwrap(), quiet.local_addr().unwrap()];
+        let mut doors = Doors::open(vec![rushed, quiet]).unwrap();
+        let mut clients: Vec<Client> = Vec::new();
+        for _ in 0..5 {
+            clients.push(Client::connect(addresses[0]).unwrap());
+        }
+        clients.push(Client::connect(addresses[1]).unwrap());
+        let mut came_in_by = Vec::new();
+        for _ in 0..2 {
+            let (stream, _) = doors.accept().await.unwrap();
+            came_in_by.push(stream.local_addr().unwrap());
+        }
+        assert_eq!(came_in_by, addresses);
+        for _ in 0..4 {
+            let (stream, _) = doors.accept().await.unwrap();
+            assert_eq!(stream.local_addr().unwrap(), addresses[0]);
+        }
+    }
+}
