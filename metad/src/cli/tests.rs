@@ -26,7 +26,9 @@ pub(super) fn assert_snapshot(name: &str, text: &str) {
     );
 }
 
-const COMMANDS: [&str; 6] = ["serve", "check", "status", "query", "identity", "down"];
+const COMMANDS: [&str; 10] = [
+    "serve", "check", "status", "query", "identity", "set", "unset", "settings", "password", "down",
+];
 
 #[test]
 fn help_is_as_written_down() {
@@ -82,6 +84,10 @@ fn wrong_words_are_refused() {
         "metad serve --log metad=loud",
         "metad serve --log-format xml",
         "metad status --yaml",
+        "metad set web1 a",
+        "metad unset web1",
+        "metad unset web1 a --all",
+        "metad password",
         "metad identity",
         "metad identity key",
         "metad identity jwks --der",
@@ -102,7 +108,14 @@ fn right_words_are_taken() {
         "metad identity cert --der --name lab",
         "metad identity jwks --config /x",
         "metad identity openid-configuration --jwks-uri https://x",
-        "metad down --name lab",
+        "metad down --name lab --purge",
+        "metad set web1 a -",
+        "metad set web1 a -1 --json --force",
+        "metad unset web1 --all",
+        "metad unset web1 a/b",
+        "metad settings",
+        "metad settings web1 --json",
+        "metad password web1 --clear",
     ] {
         if let Err(error) = Cli::try_parse_from(words.split(' ')) {
             panic!("{words}: {error}");

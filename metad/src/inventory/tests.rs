@@ -1,6 +1,8 @@
 //! What follows from what sources say and interfaces do.
 
+mod kept;
 mod roles;
+mod templates;
 
 use super::*;
 use crate::interfaces::{Happening, Interface};

@@ -1,6 +1,5 @@
-//! A password through the router, into a store and out again.
+//! A password through the router to the one who keeps it, and out again.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use uuid::Uuid;
@@ -8,42 +7,40 @@ use uuid::Uuid;
 use super::routed::{app, ask, request};
 use super::*;
 use crate::instance::Switch;
+use crate::settings::{Errand as Wanted, StateDesk, Stored};
 
 const PATH: &str = "/openstack/latest/password";
 
-/// Keeps what fits into memory, or nothing.
-#[derive(Debug, Default)]
-struct Shelf {
-    kept: Mutex<BTreeMap<Uuid, Bytes>>,
-    fails: bool,
+/// What came to the desk.
+type Kept = Arc<Mutex<Vec<(Uuid, Bytes)>>>;
+
+fn guest(left: Option<&'static [u8]>) -> Guest {
+    Guest::with(|instance| {
+        instance.options.password = Switch::Enabled;
+        instance.password = left.map(Bytes::from_static);
+    })
 }
 
-impl Passwords for Shelf {
-    fn left(&self, instance: Uuid) -> Option<Bytes> {
-        self.kept.lock().unwrap().get(&instance).cloned()
-    }
-
-    fn keep(&self, instance: Uuid, password: Bytes) -> Keeping<'_> {
-        let kept = if self.fails {
-            Err(NotKept::Failed)
-        } else {
-            let mut kept = self.kept.lock().unwrap();
-            kept.insert(instance, password);
-            Ok(())
-        };
-        Box::pin(std::future::ready(kept))
-    }
+/// Sits behind the desk and says of every password that it was `stored`.
+fn desk(stored: Stored) -> (StateDesk, Kept) {
+    let (desk, mut wants) = StateDesk::open();
+    let kept = Kept::default();
+    let shelf = Arc::clone(&kept);
+    tokio::spawn(async move {
+        while let Some(want) = wants.recv().await {
+            if let Wanted::Password(instance, password, answer) = want {
+                shelf.lock().unwrap().push((instance, password));
+                answer.send(stored).unwrap();
+            }
+        }
+    });
+    (desk, kept)
 }
 
-fn guest() -> Guest {
-    Guest::with(|instance| instance.options.password = Switch::Enabled)
-}
-
-fn with(store: Option<Shelf>) -> App {
-    let store = store.map(|store| -> Arc<dyn Passwords> { Arc::new(store) });
+fn with(guest: &Guest, state: StateDesk) -> App {
     App {
-        passwords: store,
-        ..app(&guest())
+        state,
+        ..app(guest)
     }
 }
 
@@ -54,31 +51,42 @@ fn post(octets: usize) -> Request {
 }
 
 #[tokio::test]
-async fn password_is_stored_once() {
-    let app = with(Some(Shelf::default()));
+async fn password_goes_to_whoever_keeps_it() {
+    let guest = guest(None);
+    let (desk, kept) = desk(Stored::Stored);
+    let app = with(&guest, desk);
     let (status, headers, body) = ask(&app, request("GET", PATH, &[])).await;
     assert_eq!((status, body.len()), (200, 0), "none yet");
     assert_eq!(headers["content-length"], "0");
     let (status, _, body) = ask(&app, post(1020)).await;
-    assert_eq!((status, body.len()), (200, 0), "the first");
-    let (status, ..) = ask(&app, post(1)).await;
-    assert_eq!(status, 409, "the second");
-    let (status, ..) = ask(&app, post(2000)).await;
-    assert_eq!(status, 409, "it is taken, whatever comes");
-    for version in ["latest", "2013-04-04"] {
-        let path = format!("/openstack/{version}/password");
-        let (status, headers, body) = ask(&app, request("GET", &path, &[])).await;
-        assert_eq!((status, &body[..]), (200, &[b'p'; 1020][..]), "{version}");
-        assert_eq!(headers["content-length"], "1020");
-        assert_eq!(headers["content-type"], "text/plain");
-    }
-    let (status, headers, body) = ask(&app, request("HEAD", PATH, &[])).await;
     assert_eq!((status, body.len()), (200, 0));
-    assert_eq!(headers["content-length"], "1020");
+    let octets = Bytes::from(vec![b'p'; 1020]);
+    assert_eq!(*kept.lock().unwrap(), [(guest.instance.uuid, octets)]);
 }
 
 #[tokio::test]
-async fn password_that_is_none_or_too_long_is_refused_and_not_stored() {
+async fn password_that_was_left_is_told_and_never_replaced() {
+    let (desk, kept) = desk(Stored::Stored);
+    let app = with(&guest(Some(b"\xffsecret\0")), desk);
+    for version in ["latest", "2013-04-04"] {
+        let path = format!("/openstack/{version}/password");
+        let (status, headers, body) = ask(&app, request("GET", &path, &[])).await;
+        assert_eq!(
+            (status, &body[..]),
+            (200, &b"\xffsecret\0"[..]),
+            "{version}"
+        );
+        assert_eq!(headers["content-length"], "8");
+        assert_eq!(headers["content-type"], "text/plain");
+    }
+    for octets in [0, 1, 2000] {
+        assert_eq!(ask(&app, post(octets)).await.0, 409, "{octets}");
+    }
+    assert!(kept.lock().unwrap().is_empty(), "nobody was asked");
+}
+
+#[tokio::test]
+async fn password_that_is_none_or_too_long_is_refused_and_not_kept() {
     for (octets, expected) in [
         (0, 400),
         (1, 200),
@@ -87,27 +95,29 @@ async fn password_that_is_none_or_too_long_is_refused_and_not_stored() {
         (4096, 400),
         (4097, 413),
     ] {
-        let app = with(Some(Shelf::default()));
-        let (status, ..) = ask(&app, post(octets)).await;
+        let (desk, kept) = desk(Stored::Stored);
+        let (status, ..) = ask(&with(&guest(None), desk), post(octets)).await;
         assert_eq!(status, expected, "{octets}");
-        let (_, _, body) = ask(&app, request("GET", PATH, &[])).await;
-        let kept = if expected == 200 { octets } else { 0 };
-        assert_eq!(body.len(), kept, "{octets}");
+        assert_eq!(
+            kept.lock().unwrap().len(),
+            usize::from(expected == 200),
+            "{octets}"
+        );
     }
 }
 
 #[tokio::test]
-async fn password_that_cannot_be_kept_is_asked_for_again() {
-    let failing = Shelf {
-        fails: true,
-        ..Shelf::default()
-    };
-    for (case, store) in [
-        ("the store fails", Some(failing)),
-        ("there is no store", None),
+async fn answer_says_what_became_of_it() {
+    for (stored, expected) in [
+        (Stored::Stored, 200),
+        (Stored::AlreadySet, 409),
+        (Stored::TooLong, 400),
+        (Stored::Failed, 503),
     ] {
-        let (status, headers, _) = ask(&with(store), post(8)).await;
-        assert_eq!(status, 503, "{case}");
-        assert_eq!(headers["retry-after"], "1", "{case}");
+        let (desk, _kept) = desk(stored);
+        let (status, ..) = ask(&with(&guest(None), desk), post(8)).await;
+        assert_eq!(status, expected, "{stored:?}");
     }
+    let nobody = with(&guest(None), StateDesk::default());
+    assert_eq!(ask(&nobody, post(8)).await.0, 503, "nobody sits there");
 }
