@@ -69,7 +69,7 @@ fn prepare(purpose: Purpose) -> Result<usize> {
     }
     let programs = match purpose {
         Purpose::Net | Purpose::Test => python::missing()?,
-        Purpose::Build | Purpose::Demo | Purpose::Ci => Vec::new(),
+        Purpose::Build | Purpose::Clients | Purpose::Demo | Purpose::Ci => Vec::new(),
     };
     if !programs.is_empty() {
         done += programs.len();
