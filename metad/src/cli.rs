@@ -2,9 +2,12 @@
 //! says which words there are, and prints the one error that a command may end with.
 
 pub mod check;
+mod diff;
+mod domain;
 pub mod down;
 mod identity;
 mod log;
+mod network;
 mod query;
 mod report;
 pub mod run;
@@ -119,6 +122,12 @@ whoever left them. The state directory, /var/lib/NAME, stays, unless --purge is 
 settings, passwords and keys that guests may know. Nothing there is no error. Guests keep running;
 until a metad serves again, nobody answers them.")]
     Down(Down),
+    /// Prepare a libvirt domain, so that its guest's cloud-init looks here
+    #[command(subcommand)]
+    Domain(domain::Domain),
+    /// Prepare a libvirt network, so that its guests find the way here
+    #[command(subcommand)]
+    Network(network::Network),
 }
 
 /// Which metad is meant.
@@ -273,6 +282,8 @@ impl Command {
             Self::Settings(settings) => settings.run(&mut out),
             Self::Password(password) => password.run(&mut out),
             Self::Down(down) => down::run(&down.place.names()?, down.purge, &mut out),
+            Self::Domain(domain::Domain::Prepare(prepare)) => prepare.run(&mut out),
+            Self::Network(network::Network::Prepare(prepare)) => prepare.run(&mut out),
         }
     }
 }
@@ -338,6 +349,7 @@ fn overview() -> String {
   sudo systemctl enable --now metad                    serve, now and after each boot
   sudo metad status                                    who is answered, what was dropped
   sudo metad query --as web1 /latest/meta-data/        what is web1 told?
+  metad domain prepare web1 --datasource ec2           what has web1's cloud-init look here?
 
 Exit codes:\n",
     );

@@ -68,8 +68,8 @@ fn prepare(purpose: Purpose) -> Result<usize> {
         step(&apt::describe(&wanted), || apt::install(&wanted))?;
     }
     let programs = match purpose {
-        Purpose::Net | Purpose::Test => python::missing()?,
-        Purpose::Build | Purpose::Clients | Purpose::Demo | Purpose::Ci => Vec::new(),
+        Purpose::Net | Purpose::Clients | Purpose::Test => python::missing()?,
+        Purpose::Build | Purpose::Demo | Purpose::Ci => Vec::new(),
     };
     if !programs.is_empty() {
         done += programs.len();

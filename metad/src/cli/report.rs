@@ -8,6 +8,7 @@ use std::io;
 use crate::admin::{self, ClientError};
 use crate::config;
 use crate::exit;
+use crate::prepare::host::HostError;
 use crate::settings::Refusal;
 
 /// Standard output cannot be written; told apart because a closed pipe is no failure.
@@ -98,6 +99,9 @@ fn own_code(error: &(dyn Error + 'static)) -> Option<u8> {
     }
     if let Some(admin::Error::Taken { .. }) = error.downcast_ref() {
         return Some(exit::ALREADY_RUNNING);
+    }
+    if let Some(HostError::Denied { .. }) = error.downcast_ref() {
+        return Some(exit::DENIED);
     }
     let io = error.downcast_ref::<io::Error>()?;
     (io.kind() == io::ErrorKind::PermissionDenied).then_some(exit::DENIED)

@@ -26,8 +26,9 @@ pub(super) fn assert_snapshot(name: &str, text: &str) {
     );
 }
 
-const COMMANDS: [&str; 10] = [
-    "serve", "check", "status", "query", "identity", "set", "unset", "settings", "password", "down",
+const COMMANDS: [&str; 12] = [
+    "serve", "check", "status", "query", "identity", "set", "unset", "settings", "password",
+    "down", "domain", "network",
 ];
 
 #[test]
@@ -38,6 +39,10 @@ fn help_is_as_written_down() {
     for name in COMMANDS {
         let command = cli.find_subcommand_mut(name).unwrap();
         assert_snapshot(&format!("help-{name}"), &command.render_help().to_string());
+        if let Some(prepare) = command.find_subcommand_mut("prepare") {
+            let help = prepare.render_help().to_string();
+            assert_snapshot(&format!("help-{name}-prepare"), &help);
+        }
     }
 }
 
@@ -88,6 +93,15 @@ fn wrong_words_are_refused() {
         "metad unset web1",
         "metad unset web1 a --all",
         "metad password",
+        "metad domain",
+        "metad domain prepare --datasource ec2",
+        "metad domain prepare web1",
+        "metad domain prepare web1 --datasource azure",
+        "metad domain prepare web1 --datasource ec2 --xml -",
+        "metad domain prepare --datasource ec2 --xml - --apply",
+        "metad domain prepare web1 --datasource ec2 --print --apply",
+        "metad network prepare",
+        "metad network prepare default --xml -",
         "metad identity",
         "metad identity key",
         "metad identity jwks --der",
@@ -116,6 +130,11 @@ fn right_words_are_taken() {
         "metad settings",
         "metad settings web1 --json",
         "metad password web1 --clear",
+        "metad down --name lab",
+        "metad domain prepare web1 --datasource ec2 --apply --new-uuid --connect test:///default",
+        "metad domain prepare --datasource nocloud --seed-url http://h/ --xml - --print --replace",
+        "metad network prepare default --apply --config /x",
+        "metad network prepare --xml - --print",
     ] {
         if let Err(error) = Cli::try_parse_from(words.split(' ')) {
             panic!("{words}: {error}");

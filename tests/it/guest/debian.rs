@@ -159,7 +159,7 @@ fn on_an_isolated_network_option_121_is_all_the_way_they_need() -> Result<()> {
     }
     let host = host()?;
     let nics = [1, 2].map(|number| Nic::new(Network::Isolated, number));
-    // The other way round than on the NAT network: 22.4.2 wants NoCloud spelt in its own way.
+    // The other way round than on the NAT network, so that both releases read both.
     let serial = Identity::Serial(Debian::Bookworm.nocloud_serial(NOCLOUD));
     let ec2 = boot(
         &host,
