@@ -79,7 +79,7 @@ pub(super) fn show(heading: &'static str, outcome: &Outcome) {
 /// Prints the sum; the exit status is 1 where a client breaks.
 pub(super) fn conclude(outcomes: &[Outcome]) -> ExitCode {
     let failed: Vec<&Outcome> = outcomes.iter().filter(|it| it.has_failed()).collect();
-    let broken = failed.iter().filter(|it| it.breaks_a_client()).count();
+    let broken = broken(outcomes);
     if !failed.is_empty() {
         say(&format!("\nfailed ({broken} of them break a client):"));
         for outcome in failed {
@@ -96,6 +96,11 @@ pub(super) fn conclude(outcomes: &[Outcome]) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// How many rules failed that a client breaks without.
+pub(super) fn broken(outcomes: &[Outcome]) -> usize {
+    outcomes.iter().filter(|it| it.breaks_a_client()).count()
 }
 
 fn count(outcomes: &[Outcome]) -> (usize, usize, usize) {

@@ -17,20 +17,9 @@ use super::*;
 
 /// Runs every rule against a model; the names of those that failed, and of those that held.
 fn run_against(model: &Model, only: &[&str]) -> (BTreeSet<String>, BTreeSet<String>) {
-    let subject = facts::discover(Said {
-        address: model.address,
-        authority: model.address.to_string(),
-        nocloud: "/nocloud".into(),
-        pace: Pace {
-            patience: Duration::from_secs(4),
-            hurry: Duration::from_millis(1500),
-            second: SECOND,
-            silence: Duration::from_secs(4),
-        },
-        tokens: (!only.is_empty()).then_some(Tokens::Optional),
-        dialects: vec![Dialect::Ec2, Dialect::NoCloud, Dialect::OpenStack],
-    })
-    .expect("the model listens");
+    let tokens = (!only.is_empty()).then_some(Tokens::Optional);
+    let subject = facts::discover(said(model.address, tokens, Dialect::ALL.to_vec()))
+        .expect("the model listens");
     let only: Vec<String> = only.iter().map(|&it| it.to_owned()).collect();
     let outcomes = examine(&subject, &only, WHOLE, |_, outcome| {
         if let Err(Miss::Failed { expected, got }) = &outcome.verdict {
@@ -43,6 +32,23 @@ fn run_against(model: &Model, only: &[&str]) -> (BTreeSet<String>, BTreeSet<Stri
         suiting.map(Outcome::name).collect()
     };
     (names(Outcome::has_failed), names(|it| it.verdict.is_ok()))
+}
+
+/// As a person would say it, in a hurry.
+fn said(address: SocketAddr, tokens: Option<Tokens>, dialects: Vec<Dialect>) -> Said {
+    Said {
+        address,
+        authority: address.to_string(),
+        nocloud: "/nocloud".into(),
+        pace: Pace {
+            patience: Duration::from_secs(4),
+            hurry: Duration::from_millis(1500),
+            second: SECOND,
+            silence: Duration::from_secs(4),
+        },
+        tokens,
+        dialects,
+    }
 }
 
 #[test]
@@ -123,6 +129,34 @@ fn no_two_rules_have_one_name() {
 }
 
 #[test]
+fn only_a_must_that_fails_breaks_a_client_and_programs_read_why() {
+    let quiet = World::full();
+    for (case, twist, only, broken) in [
+        ("a must", faults::named("no tokens at all"), "b1-5-token", 1),
+        ("a should", faults::named("another Server"), "b0-server", 0),
+        (
+            "nothing",
+            |_: &reply::Request, _: &mut reply::Reply| {},
+            "t5-any-host",
+            0,
+        ),
+    ] {
+        let model = Model::start(quiet.clone(), Quirk::None, twist);
+        let subject =
+            facts::discover(said(model.address, None, Vec::new())).expect("the model listens");
+        let outcomes = examine(&subject, &[only.to_owned()], WHOLE, |_, _| {});
+        assert_eq!(report::broken(&outcomes), broken, "{case}");
+        let read = report::json("http://x", &outcomes);
+        let row = &read["rows"][0];
+        assert_eq!(read["rows"].as_array().map(Vec::len), Some(1), "{case}");
+        assert_eq!(row["id"], only, "{case}");
+        let verdict = if case == "nothing" { "pass" } else { "fail" };
+        assert_eq!(row["verdict"], verdict, "{case}");
+        assert_eq!(row["got"].is_string(), verdict == "fail", "{case}");
+    }
+}
+
+#[test]
 fn a_url_is_a_server_and_nothing_more() {
     for (url, expected) in [
         ("http://127.0.0.1", Some("127.0.0.1:80")),
@@ -153,20 +187,12 @@ fn a_url_is_a_server_and_nothing_more() {
 #[test]
 fn a_run_that_takes_too_long_ends_and_says_so() {
     let model = Model::start(World::bare(), Quirk::None, |_, _| {});
-    let subject = facts::discover(Said {
-        address: model.address,
-        authority: "x".into(),
-        nocloud: "/nocloud".into(),
-        pace: Pace {
-            patience: Duration::from_secs(4),
-            hurry: Duration::from_secs(1),
-            second: SECOND,
-            silence: Duration::from_secs(1),
-        },
-        tokens: Some(Tokens::Required),
-        dialects: vec![Dialect::NoCloud],
-    })
-    .expect("the model listens");
+    let said = said(
+        model.address,
+        Some(Tokens::Required),
+        vec![Dialect::NoCloud],
+    );
+    let subject = facts::discover(said).expect("the model listens");
     let outcomes = examine(&subject, &[], Duration::ZERO, |_, _| {});
     assert!(outcomes.iter().all(Outcome::has_failed));
     assert!(outcomes.iter().all(|it| it.dialect == Dialect::NoCloud));

@@ -61,3 +61,9 @@ pub(super) fn all() -> impl Iterator<Item = &'static Fault> {
     ];
     groups.into_iter().flatten()
 }
+
+/// The mistake of one of them.
+pub(super) fn named(name: &str) -> Twist {
+    let found = all().find(|fault| fault.name == name);
+    found.expect("a fault of this name").twist
+}
