@@ -70,7 +70,13 @@ fn word(name: &str, value: &Spanned<DeValue<'_>>) -> Result<String, Mistake> {
             let wrong = || Mistake::kind("a dialect", "a text", value);
             Ok(words.ok_or_else(wrong)?.join(" "))
         }
-        _ => {
+        DeValue::Integer(_)
+        | DeValue::String(_)
+        | DeValue::Array(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Table(_) => {
             let wanted = match name {
                 "hop-limit" => "a number",
                 "dialects" => "a list such as [\"ec2\", \"nocloud\"]",

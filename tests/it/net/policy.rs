@@ -140,6 +140,58 @@ fn defaults_of_the_site_hold_where_a_record_says_nothing() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn secret_prefix_is_told_to_the_administrator_and_opens_for_its_guest_alone() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let (alice, bob) = (guest(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
+    for guest in [&alice, &bob] {
+        let mut record = guest.record();
+        record["options"] = json!({"nocloud-prefix": "secret"});
+        record["user-data"] = json!(format!("#!/bin/sh\n# {}\n", guest.name()));
+        lab.record(guest.name(), &record)?;
+    }
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice", "bob"])?;
+    let told = daemon.status()?;
+    let path = |name: &str| -> Result<String> {
+        let instances = told["instances"].as_array().context("no instances")?;
+        let instance = instances.iter().find(|it| it["name"] == name);
+        let url = instance.and_then(|it| it["nocloud-url"].as_str());
+        let url = url.with_context(|| format!("no URL for {name}: {told:#}"))?;
+        let path = url.strip_prefix("http://169.254.169.254");
+        Ok(path.context(url.to_owned())?.to_owned())
+    };
+    let (hers, his) = (path("alice")?, path("bob")?);
+    assert_ne!(hers, his);
+    for (guest, own, others) in [(&alice, &hers, &his), (&bob, &his, &hers)] {
+        let name = guest.name();
+        let user_data = text(guest, &format!("{own}user-data"))?;
+        assert_eq!(user_data, format!("#!/bin/sh\n# {name}\n"));
+        for path in ["/nocloud/", others] {
+            for file in ["", "user-data", "meta-data"] {
+                assert_eq!(
+                    status(guest, &format!("{path}{file}"))?,
+                    404,
+                    "{name} {path}{file}"
+                );
+            }
+        }
+    }
+    let secret = hers
+        .trim_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    ensure!(secret.len() >= 32, "{hers}");
+    ensure!(!daemon.log().contains(secret), "the secret is in the log");
+    let shown = daemon.command(&["query", "--as", "alice", "/nocloud/user-data"])?;
+    ensure!(shown.status.success(), "the administrator needs no secret");
+    Ok(())
+}
+
 fn put_credentials(path: &Path, key: &str) -> Result<()> {
     let credentials = json!({
         "Version": 1, "AccessKeyId": key, "SecretAccessKey": "h0sh-h0sh", "SessionToken": "t0ken-t0ken",

@@ -19,6 +19,7 @@ fn an_empty_file_is_the_defaults() {
     assert_eq!(parse("# nothing\n"), Ok(Config::default()));
 }
 
+#[allow(clippy::too_many_lines, reason = "every key and what it becomes")]
 #[test]
 fn every_key_is_taken() {
     let text = r#"

@@ -87,6 +87,7 @@ fn switch(text: &str) -> Result<Switch, FieldError> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::too_many_lines, reason = "a table of cases")]
     #[test]
     fn options_are_taken_or_refused_with_a_reason() {
         let dialects = |all: &[Dialect]| Some(all.iter().copied().collect::<Dialects>());
