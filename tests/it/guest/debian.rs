@@ -237,8 +237,8 @@ fn both_as_openstack_take_name_key_data_and_network_from_it() -> Result<()> {
                 "{name} did not ask for {path}: {asked:?}"
             );
         }
-        let words = "cat /run/vendor; \
-                     sudo grep -o \"network configuration from ds.*'type': 'dhcp4'\" /var/log/cloud-init.log | head -n 1";
+        let words = "cat /run/vendor; echo; \
+                     sudo grep -o 'network configuration from ds.*' /var/log/cloud-init.log | head -n 1";
         let said = booting.key.run("debian", booting.nic.address(), words)?;
         let vendor = format!("vendor-data of {name}\n");
         ensure!(
@@ -246,7 +246,7 @@ fn both_as_openstack_take_name_key_data_and_network_from_it() -> Result<()> {
             "{name} has no vendor-data: {said}"
         );
         ensure!(
-            said.contains(&booting.nic.mac()),
+            said.contains("'dhcp4'") && said.contains(&booting.nic.mac()),
             "{name} has its network from elsewhere: {said}"
         );
         booting.guest.remove(&host.libvirt)?;

@@ -14,15 +14,14 @@ use serde_json::{Value, json};
 
 const SCRIPT: &str = include_str!("readers/read.py");
 
-/// A guest whose second NIC is no more than a line in its record.
-const SECOND: &str = "52:54:00:00:00:02";
-
 /// A host, its guest, and where cloud-init's code lies.
 struct Reading {
-    lab: Lab,
     guest: Guest,
+    /// Plays the guest's second NIC, which nothing is asked through.
+    second: Guest,
     _daemon: Daemon,
     directory: PathBuf,
+    _lab: Lab,
 }
 
 impl Reading {
@@ -31,16 +30,18 @@ impl Reading {
         lab.bridge("br0", &["10.77.0.1/24"])?;
         let guest = lab.guest("alice", Plug::Bridge("br0"), Some("10.77.0.5/24"))?;
         guest.ip("route add default via 10.77.0.1")?;
-        lab.record("alice", &record(&guest, dialect))?;
+        let second = lab.guest("second", Plug::Bridge("br0"), None)?;
+        lab.record("alice", &record(&guest, &second, dialect))?;
         let daemon = lab.serve(&Settings::default())?;
         daemon.seated(&["alice"])?;
         let directory = lab.directory().to_owned();
         fs::write(directory.join("read.py"), SCRIPT)?;
         Ok(Self {
-            lab,
             guest,
+            second,
             _daemon: daemon,
             directory,
+            _lab: lab,
         })
     }
 
@@ -48,7 +49,7 @@ impl Reading {
     fn read(&self, debian: Debian, layout: &str) -> Result<Value> {
         let packages = packages(debian, &self.directory)?;
         let script = self.directory.join("read.py");
-        let (first, second) = (mac_text(self.guest.mac()), SECOND);
+        let (first, second) = (self.mac(), self.second());
         // Without this machine's own packages: only Debian's of that release count.
         let line = format!(
             "/usr/bin/python3 -S -B {} {} {layout} {first}=eth0 {second}=eth1",
@@ -62,9 +63,13 @@ impl Reading {
     fn mac(&self) -> String {
         mac_text(self.guest.mac())
     }
+
+    fn second(&self) -> String {
+        mac_text(self.second.mac())
+    }
 }
 
-fn record(guest: &Guest, dialect: &str) -> Value {
+fn record(guest: &Guest, second: &Guest, dialect: &str) -> Value {
     json!({
         "instance-id": "i-0123456789abcdef0",
         "uuid": "4dea22b3-1d52-d8f3-2516-782e98ab3fa0",
@@ -83,7 +88,7 @@ fn record(guest: &Guest, dialect: &str) -> Value {
                 "addresses": ["10.77.0.5/24"], "mtu": 1450,
             },
             {
-                "mac": SECOND, "interface": "tap-none", "bridge": "br0", "dhcp": false,
+                "mac": mac_text(second.mac()), "interface": second.interface(), "dhcp": false,
                 "addresses": ["10.0.0.5/24", "fd00::5/64"],
                 "gateways": ["10.0.0.1", "fd00::1"], "nameservers": ["10.0.0.53"],
             },
@@ -163,7 +168,7 @@ fn openstack_is_read_whole_by_cloud_init() -> Result<()> {
         let first = nic(&found, &reading.mac())?;
         assert_eq!(first["subnets"], json!([{"type": "dhcp4"}]), "{case}");
         assert_eq!(first["mtu"], json!(1450), "{case}");
-        let second = &nic(&found, SECOND)?["subnets"];
+        let second = &nic(&found, &reading.second())?["subnets"];
         for (number, key, expected) in [
             (0, "type", "static"),
             (0, "address", "10.0.0.5"),
@@ -203,7 +208,6 @@ fn other_layouts_are_read_by_cloud_init() -> Result<()> {
                 _ => vultr(&reading, &found, &case)?,
             }
         }
-        drop(reading.lab);
     }
     Ok(())
 }
@@ -236,7 +240,7 @@ fn digitalocean(reading: &Reading, found: &Value, case: &str) -> Result<()> {
     }
     let first = &nic(found, &reading.mac())?["subnets"][0];
     assert_eq!(first["address"], json!("10.77.0.5"), "{case}");
-    let second = &nic(found, SECOND)?["subnets"];
+    let second = &nic(found, &reading.second())?["subnets"];
     assert_eq!(second[1]["address"], json!("fd00::5/64"), "{case}");
     Ok(())
 }
@@ -254,7 +258,7 @@ fn hetzner(reading: &Reading, found: &Value, case: &str) -> Result<()> {
     assert_eq!(found["userdata"], json!("#cloud-config\n{}\n"), "{case}");
     let first = &nic(found, &reading.mac())?["subnets"][0];
     assert_eq!(first["type"], json!("dhcp"), "{case}");
-    let second = &nic(found, SECOND)?["subnets"][0];
+    let second = &nic(found, &reading.second())?["subnets"][0];
     assert_eq!(second["gateway"], json!("10.0.0.1"), "{case}");
     Ok(())
 }
@@ -276,7 +280,7 @@ fn vultr(reading: &Reading, found: &Value, case: &str) -> Result<()> {
     assert_eq!(found["region"], json!("north"), "{case}");
     let first = &nic(found, &reading.mac())?["subnets"][0];
     assert_eq!(first["type"], json!("dhcp"), "{case}");
-    let second = &nic(found, SECOND)?["subnets"][0];
+    let second = &nic(found, &reading.second())?["subnets"][0];
     assert_eq!(second["address"], json!("10.0.0.5"), "{case}");
     Ok(())
 }
