@@ -3,6 +3,7 @@
 //! Nobody else writes to the inventory or to the kernel's tables. A request never waits for this task.
 
 mod doorbell;
+mod errands;
 mod herald;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use crate::install::Templates;
 use crate::instance::Mac;
 use crate::interfaces::{Happening, Interfaces};
 use crate::inventory::{Inventory, Snapshot};
+use crate::settings::{Errand, Files};
 use crate::source::{Change, Event, SourceIndex, State};
 
 /// Changes that are taken in before their consequences are drawn: enough for a full reading of a large host.
@@ -36,6 +38,9 @@ pub struct Inputs {
     pub credentials: mpsc::Receiver<News>,
     /// Asks each source to read everything again, in the order of the configuration.
     pub bells: Vec<Arc<Notify>>,
+    /// What administrators and guests want kept, and where it is kept.
+    pub errands: mpsc::Receiver<Errand>,
+    pub files: Files,
 }
 
 /// What the conductor keeps up to date.
@@ -95,23 +100,37 @@ impl Conductor {
     /// When the kernel's events cannot be followed any more.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         loop {
-            tokio::select! {
+            let errand = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
-                Some(change) = self.inputs.changes.recv() => self.take(change),
-                Some(news) = self.inputs.credentials.recv() => self.inventory.hear(news),
+                Some(change) = self.inputs.changes.recv() => {
+                    self.take(change);
+                    None
+                }
+                Some(news) = self.inputs.credentials.recv() => {
+                    self.inventory.hear(news);
+                    None
+                }
                 happening = self.inputs.happenings.recv() => {
                     let happening = happening
                         .ok_or_else(|| anyhow::anyhow!("the network interfaces cannot be followed any more"))?;
                     self.notice(happening);
+                    None
                 }
                 Ok(()) = self.inputs.templates.changed() => {
                     let templates = Arc::clone(&self.inputs.templates.borrow_and_update());
                     self.inventory.use_templates(templates);
+                    None
                 }
+                Some(errand) = self.inputs.errands.recv() => Some(errand),
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
                     continue;
                 }
+            };
+            if let Some(errand) = errand {
+                self.fulfil(errand).await;
+                self.stand()?;
+                continue;
             }
             for _ in 0..AT_ONCE {
                 if let Ok(change) = self.inputs.changes.try_recv() {
@@ -184,6 +203,9 @@ impl Conductor {
         datapath.forget(&resolution.nics);
         self.outputs.snapshot.store(Arc::new(resolution.snapshot));
         self.outputs.swapped.notify_waiters();
+        for notice in &resolution.notices {
+            notice.ring();
+        }
         datapath.learn(&resolution.nics);
         datapath.follow(&self.interfaces);
         drop(datapath);

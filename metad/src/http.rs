@@ -12,6 +12,7 @@ mod reply;
 mod target;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,23 +27,28 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use tokio::sync::watch;
 
 use crate::identity::{Caller, Peer, Unknown};
 use crate::instance::Instance;
 use crate::inventory::Snapshot;
 use crate::render::Answers;
+use crate::settings::StateDesk;
 use crate::signer::Signer;
 use crate::token::{BootTime, Tokens};
 
 use caller::Identified;
+use wait::Polls;
 
 pub use decide::{Ask, Asker, decide};
-pub use password::{Keeping, NotKept, Passwords};
 pub use reply::{Errand, Reply};
 pub use target::{Malformed, Target};
+pub use wait::LONGEST;
 
 /// Why an administrator sees a refusal; guests never get this header.
 pub const REASON: HeaderName = HeaderName::from_static("x-metad-reason");
@@ -57,8 +63,8 @@ const BODY_TIME: Duration = Duration::from_secs(5);
 pub struct App {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub tokens: Tokens,
-    /// Where guests leave passwords; `None`: nowhere.
-    pub passwords: Option<Arc<dyn Passwords>>,
+    /// Keeps what guests leave for their owners.
+    pub state: StateDesk,
     pub signer: Signer,
     /// Whether a connection may ask more than once. Some clients read to the end of it and would hang.
     pub keep_alive: bool,
@@ -71,10 +77,18 @@ pub trait Line: Send + Sync {
     /// # Errors
     /// The system refused it.
     fn set_hop_limit(&self, hops: u8) -> io::Result<()>;
+
+    /// Resolves once the guest sends nothing more.
+    fn hung_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Takes note that the guest waits for a change, or does not any more.
+    fn waits(&self, _waiting: bool) {}
 }
 
-/// Builds the service that answers guests.
-pub fn router(app: App) -> Router {
+/// Builds the service that answers guests. Nobody waits for a change once `stop` is true or its sender is gone.
+pub fn router(app: App, stop: watch::Receiver<bool>) -> Router {
     let mut dialects = Router::new().route("/latest/api/token", at(decide::token));
     for (prefix, _) in target::PREFIXES {
         dialects = dialects
@@ -84,10 +98,15 @@ pub fn router(app: App) -> Router {
     let dialects = dialects
         .fallback_service(at(decide::ec2).with_state(app.clone()))
         .with_state(app.clone());
+    let polls = Arc::new(Polls {
+        snapshot: Arc::clone(&app.snapshot),
+        routes: dialects.clone(),
+        stop,
+    });
     // Outermost last. Paths must be in one spelling before they are routed, so the dialects are a service of their own.
     Router::new()
         .fallback_service(dialects)
-        .layer(middleware::from_fn(normalise))
+        .layer(middleware::from_fn_with_state(polls, normalise))
         .layer(middleware::from_fn(take_body))
         .layer(middleware::from_fn(log::requests))
         .layer(middleware::from_fn_with_state(app, identify))
@@ -163,8 +182,7 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
             let mut extensions = std::mem::take(request.extensions_mut());
             let reply = limit_hops(reply, extensions.get::<Arc<dyn Line>>());
             let body = extensions.remove().unwrap_or(Carried(Bytes::new())).0;
-            let store = app.passwords.as_deref();
-            password::run(reply, store, caller.seat.instance.uuid, body).await
+            password::run(reply, &app.state, &caller.seat.instance, body).await
         },
     )
 }
@@ -242,8 +260,8 @@ async fn take_body(request: Request, next: Next) -> Response {
     }
 }
 
-/// Gives the path its one spelling.
-async fn normalise(mut request: Request, next: Next) -> Response {
+/// Gives the path its one spelling, and lets those wait who want to.
+async fn normalise(State(polls): State<Arc<Polls>>, mut request: Request, next: Next) -> Response {
     // `GET latest` names a host and no path.
     let uri = request.uri();
     let is_path = uri.authority().is_none() || uri.scheme().is_some();
@@ -257,9 +275,17 @@ async fn normalise(mut request: Request, next: Next) -> Response {
     let Ok(uri) = target.escaped().parse() else {
         return malformed().into_response();
     };
+    let wait = wait::wanted(request.method(), request.uri().query());
     *request.uri_mut() = uri;
     request.extensions_mut().insert(target);
-    next.run(request).await
+    match wait {
+        Ok(None) => next.run(request).await,
+        Ok(Some(wait)) => Box::pin(polls.answer(request, wait)).await,
+        Err(wait::Misunderstood) => {
+            let reason = "the query says to wait, and not for what";
+            Reply::refused(StatusCode::BAD_REQUEST, reason).into_response()
+        }
+    }
 }
 
 fn too_large() -> Reply {

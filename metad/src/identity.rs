@@ -144,6 +144,7 @@ mod tests {
             interface: "vnet1".into(),
             ifindex: ORIGIN.ifindex,
             answers: Arc::new(Answers::default()),
+            notice: Arc::default(),
         }
     }
 
@@ -186,6 +187,7 @@ mod tests {
                     instance: Arc::clone(&seat.instance),
                     answers: Arc::clone(&seat.answers),
                     interface: seat.interface.clone(),
+                    notice: Arc::clone(&seat.notice),
                     ..*seat
                 };
                 snapshot.seats.insert(seat.slot, Arc::new(seat));

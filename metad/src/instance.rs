@@ -54,6 +54,8 @@ pub struct Instance {
     pub install: serde_json::Map<String, serde_json::Value>,
     /// What the administrator has set while it runs, laid over everything.
     pub settings: serde_json::Map<String, serde_json::Value>,
+    /// What its guest has left for its owner (OpenStack's `password`).
+    pub password: Option<Bytes>,
     /// The secret segment of NoCloud's prefix; `None` where the host has no secret to make it from.
     pub seed: Option<String>,
     pub site: Arc<Site>,

@@ -4,7 +4,9 @@
 //! go out. Pure: nobody else writes here, and readers get a snapshot that never changes.
 
 mod bindings;
+mod kept;
 mod merge;
+mod notice;
 mod roles;
 mod slots;
 mod views;
@@ -25,7 +27,10 @@ use crate::instance::{Dialect, Instance, Mac, Nic, Switch};
 use crate::interfaces::Interfaces;
 use crate::record::Defaults;
 use crate::render::{self, Answers};
+use crate::settings::{Secret, Shelf};
 use crate::source::{Change, SourceIndex};
+
+pub use notice::{Notice, WAITING_MAX, Waiting};
 
 /// A small number that names a NIC in the kernel and in the rewritten source address. Never zero.
 pub type Slot = u32;
@@ -67,6 +72,8 @@ pub struct Seat {
     pub interface: String,
     pub ifindex: u32,
     pub answers: Arc<Answers>,
+    /// Rung when the instance changes or goes, and when one of its NICs gets or loses its place.
+    pub notice: Arc<Notice>,
 }
 
 impl Seat {
@@ -93,6 +100,8 @@ pub struct Resolution {
     pub nics: BTreeMap<NicKey, NicSlot>,
     /// Sources that should look again: an interface that they named came back after it had vanished.
     pub ask_again: BTreeSet<SourceIndex>,
+    /// To be rung once the snapshot is published.
+    pub notices: Vec<Arc<Notice>>,
 }
 
 /// The one writer's view of all instances.
@@ -105,6 +114,12 @@ pub struct Inventory {
     views: Views,
     machines: BTreeMap<String, Machine>,
     bindings: Bindings,
+    secret: Option<Secret>,
+    kept: Shelf,
+    /// What of the kept could not be read: `(file, problem)`.
+    unread: Vec<(String, String)>,
+    /// Of instances that changed since they were last handed out.
+    notices: Vec<Arc<Notice>>,
 }
 
 /// A machine as it was last rendered.
@@ -117,6 +132,9 @@ struct Machine {
     answers: Vec<Arc<Answers>>,
     /// What could not be rendered.
     problems: BTreeSet<String>,
+    notice: Arc<Notice>,
+    /// Slot and generation of each NIC, as they were last published.
+    places: Vec<Option<(Slot, u64)>>,
 }
 
 impl Inventory {
@@ -130,6 +148,10 @@ impl Inventory {
             views: Views::new(sources),
             machines: BTreeMap::new(),
             bindings: Bindings::default(),
+            secret: None,
+            kept: Shelf::new(),
+            unread: Vec::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -167,6 +189,7 @@ impl Inventory {
         for machine in self.machines.values_mut() {
             if machine.instance.options.dialects.has(Dialect::Install) {
                 (machine.answers, machine.problems) = answers(&machine.instance, &self.templates);
+                self.notices.push(Arc::clone(&machine.notice));
             }
         }
     }
@@ -189,14 +212,18 @@ impl Inventory {
         snapshot
             .problems
             .extend(of_templates.map(|problem| (install.to_owned(), problem.clone())));
+        snapshot.problems.extend(self.unread.iter().cloned());
         let mut nics = BTreeMap::new();
-        for (name, machine) in &self.machines {
+        for (name, machine) in &mut self.machines {
             let rendering = machine.problems.iter().cloned();
             snapshot
                 .problems
                 .extend(rendering.map(|problem| (name.clone(), problem)));
             let ipv6 = machine.instance.options.ipv6 == Switch::Enabled;
             let seats: Vec<_> = machine.seats(name, &self.bindings).collect();
+            if machine.moved(&seats) {
+                self.notices.push(Arc::clone(&machine.notice));
+            }
             for seat in seats.iter().flatten() {
                 let key = NicKey::new(seat.ifindex, seat.mac.0);
                 nics.insert(key, NicSlot::new(seat.slot, ipv6));
@@ -217,16 +244,22 @@ impl Inventory {
             snapshot,
             nics,
             ask_again,
+            notices: std::mem::take(&mut self.notices),
         }
     }
 
     /// Makes a machine anew from what the sources say now. Renders only what has changed.
     fn refresh(&mut self, name: &str) {
         let Some((source, subject, additions)) = self.views.machine(name) else {
-            self.machines.remove(name);
+            let gone = self.machines.remove(name);
+            self.notices.extend(gone.map(|machine| machine.notice));
             return;
         };
         let mut instance = merge::instance(&self.defaults, subject, &additions);
+        instance.seed = self.secret.as_ref().and_then(|it| it.seed(instance.uuid));
+        if let Some(kept) = self.kept.get(&instance.uuid) {
+            merge::add_kept(&mut instance, kept);
+        }
         instance.credentials = self.roles.credentials(instance.role.as_deref());
         let (running, reading) = (subject.running, subject.reading);
         match self.machines.get_mut(name) {
@@ -235,7 +268,13 @@ impl Inventory {
                 machine.running = running;
                 machine.reading = reading;
             }
-            _ => {
+            before => {
+                // Who waits for this instance waits on.
+                let (notice, places) = match before {
+                    Some(machine) => (Arc::clone(&machine.notice), machine.places.clone()),
+                    None => Default::default(),
+                };
+                self.notices.push(Arc::clone(&notice));
                 let (answers, problems) = answers(&instance, &self.templates);
                 let instance = Arc::new(instance);
                 let machine = Machine {
@@ -245,6 +284,8 @@ impl Inventory {
                     instance,
                     answers,
                     problems,
+                    notice,
+                    places,
                 };
                 self.machines.insert(name.to_owned(), machine);
             }
@@ -278,6 +319,15 @@ impl Inventory {
 }
 
 impl Machine {
+    /// Whether a NIC has got or lost its place since this was last asked.
+    fn moved(&mut self, seats: &[Option<Arc<Seat>>]) -> bool {
+        let place = |seat: &Arc<Seat>| (seat.slot, seat.generation);
+        let places: Vec<_> = seats.iter().map(|seat| seat.as_ref().map(place)).collect();
+        let moved = places != self.places;
+        self.places = places;
+        moved
+    }
+
     fn seats<'a>(
         &'a self,
         name: &'a str,
@@ -309,6 +359,7 @@ impl Machine {
                     interface: interface.clone(),
                     ifindex: *ifindex,
                     answers: Arc::clone(answers),
+                    notice: Arc::clone(&self.notice),
                 }))
             })
     }

@@ -25,6 +25,7 @@ pub mod nearest;
 pub mod netns;
 pub mod record;
 pub mod render;
+pub mod settings;
 pub mod signer;
 pub mod source;
 pub mod token;

@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 use crate::http::{self, App};
 use crate::identity::{self, Flows};
 use crate::inventory::{Slot, Snapshot};
+use crate::settings::StateDesk;
 use crate::signer::Signer;
 use crate::token::Tokens;
 
@@ -46,6 +47,8 @@ pub struct Desk {
     pub swapped: Arc<Notify>,
     pub flows: Arc<dyn Flows>,
     pub tokens: Tokens,
+    /// Keeps what guests leave for their owners.
+    pub state: StateDesk,
     pub signer: Signer,
     /// Whether a connection may ask more than once.
     pub keep_alive: bool,
@@ -67,6 +70,7 @@ impl Desk {
             swapped,
             flows,
             tokens,
+            state: StateDesk::default(),
             signer,
             keep_alive: false,
             slot_of: identity::slot_of,
@@ -85,13 +89,16 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let mut doors = Doors::open(listeners).context("cannot watch a listening socket")?;
-    let router = http::router(App {
-        snapshot: Arc::clone(&desk.snapshot),
-        tokens: desk.tokens.clone(),
-        passwords: None,
-        signer: desk.signer.clone(),
-        keep_alive: desk.keep_alive,
-    });
+    let router = http::router(
+        App {
+            snapshot: Arc::clone(&desk.snapshot),
+            tokens: desk.tokens.clone(),
+            signer: desk.signer.clone(),
+            state: desk.state.clone(),
+            keep_alive: desk.keep_alive,
+        },
+        stop.clone(),
+    );
     let mut open = JoinSet::new();
     let mut crowd = Crowd::default();
     let mut faults = Faults::default();

@@ -37,6 +37,7 @@ use crate::instance::{Dialect, Instance};
 use crate::signer::{Form, Proofs};
 
 pub use claims::claims;
+pub(crate) use names::{is_segment, is_tag_key};
 pub use tree::{Answer, Content, ETag, Tree};
 pub use version::{Version, Versions};
 

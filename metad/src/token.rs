@@ -4,7 +4,7 @@
 //! still holds. A token never opens another instance, nor the same one under a later epoch, and the key never leaves
 //! the process but for the root-only file that carries it over a restart of the daemon.
 
-mod key;
+pub(crate) mod key;
 
 use std::fmt;
 use std::path::Path;
@@ -17,7 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::instance::Instance;
 
-pub use key::KeyError;
+pub use key::{Key, KeyError};
 
 /// The longest life of a token, in seconds: six hours, as EC2 documents.
 pub const TTL_MAX: u32 = 21_600;
@@ -93,7 +93,7 @@ impl Tokens {
     /// # Errors
     /// The file cannot be read or made, or is not what only its owner can have written.
     pub fn open(path: &Path) -> Result<Self, KeyError> {
-        key::open(path).map(|key| Self::with_key(&key))
+        key::open(Key::Token, path).map(|key| Self::with_key(&key))
     }
 
     /// Takes the key itself.

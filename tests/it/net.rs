@@ -13,6 +13,7 @@ mod lifecycle;
 mod networks;
 mod offload;
 mod path;
+mod policy;
 mod records;
 mod spoof;
 mod taps;
@@ -29,7 +30,7 @@ const NETWORK: &str = "10.77.0";
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
 /// How long a change may take to be seen. It takes milliseconds.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// How long a guest tries where no answer is the expected one: long enough for a second SYN.
 const BRIEFLY: Duration = Duration::from_millis(1500);
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here may touch the machine's own network namespace: everything happens inside a [`sandbox`].
 
+pub mod clients;
 pub mod frames;
 pub mod image;
 pub mod lab;

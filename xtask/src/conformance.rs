@@ -167,19 +167,37 @@ fn locate(url: &str) -> Result<(String, SocketAddr)> {
         !authority.is_empty() && path.is_empty() && !authority.contains(['@', '?', '#']),
         "`{url}` is more than a server: give http://HOST or http://HOST:PORT"
     );
-    let has_port = authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit()));
-    let with_port = if has_port {
-        authority.to_owned()
-    } else {
-        format!("{authority}:80")
-    };
-    let mut found = with_port
+    let (host, port) =
+        host_and_port(authority).with_context(|| format!("`{url}` has no port after its colon"))?;
+    // As in a URL, where a zone's sign is escaped; the system wants it plain.
+    let host = host.replace("%25", "%");
+    let mut found = (host.as_str(), port)
         .to_socket_addrs()
         .with_context(|| format!("cannot find {authority}"))?;
     let address = found
         .next()
         .with_context(|| format!("{authority} has no address"))?;
-    Ok((authority.to_owned(), address))
+    // The zone of an address is this machine's own affair.
+    let named = match (host.split_once('%'), authority.split_once(']')) {
+        (Some((address, _)), Some((_, port))) => format!("[{address}]{port}"),
+        _ => authority.to_owned(),
+    };
+    Ok((named, address))
+}
+
+/// Splits what stands between `http://` and the path; port 80 if none is named.
+fn host_and_port(authority: &str) -> Option<(&str, u16)> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']')?;
+            (
+                host,
+                after
+                    .strip_prefix(':')
+                    .or(after.is_empty().then_some("80"))?,
+            )
+        }
+        None => authority.rsplit_once(':').unwrap_or((authority, "80")),
+    };
+    Some((host, port.parse().ok()?))
 }

@@ -4,6 +4,7 @@
 //! elsewhere the missing things are named and whatever is there is used.
 
 mod apt;
+mod clients;
 mod packages;
 
 use std::process::Command;
@@ -14,13 +15,15 @@ use anyhow::{Context, Result, bail};
 use crate::bpf;
 use crate::shell::{self, duration, say};
 
-/// What the machine is to be able to do; each includes the one before, `ci` is `build` and the checks.
+/// What the machine is to be able to do; each includes `build`, and `test` includes `net`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Purpose {
     /// Build the kernel object and the daemon
     Build,
     /// Run the tests that need no guest
     Net,
+    /// Run the tests with other people's clients
+    Clients,
     /// Run every test
     Test,
     /// Run the demo
@@ -84,6 +87,9 @@ fn prepare(purpose: Purpose) -> Result<usize> {
                 "libvirt-qemu",
             ])?)
         })?;
+    }
+    if purpose == Purpose::Clients {
+        done += clients::bring()?;
     }
     if purpose == Purpose::Ci {
         done += toolchain_parts()? + deny()?;

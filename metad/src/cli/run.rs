@@ -23,6 +23,7 @@ use crate::interfaces::watch as interfaces;
 use crate::inventory::{Inventory, Snapshot};
 use crate::listen::{self, Desk};
 use crate::netns::{Namespace, veth};
+use crate::settings::{Files, Loaded, Secret, StateDesk};
 use crate::signer::Signer;
 use crate::source::Outlet;
 use crate::token::Tokens;
@@ -124,6 +125,8 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         progress: watch::Sender::new(Progress::default()),
     };
     let (templates, following) = install::watch::start(config.install.clone()).await;
+    let files = Files::new(&config.state_dir());
+    let (state, errands) = StateDesk::open();
     let (news, _followers) = credentials::follow(&config.roles);
     let inputs = Inputs {
         changes,
@@ -132,11 +135,14 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         strangers,
         templates,
         bells: sources.bells.clone(),
+        errands,
+        files: files.clone(),
     };
     let names = config.sources.iter().map(ToString::to_string).collect();
     let roles = config.roles.iter().map(|role| role.name.clone());
     let inventory =
         Inventory::new(config.datapath.identity, config.defaults.clone(), names).with_roles(roles);
+    let inventory = with_state(inventory, config, &files);
     let conductor = Conductor::new(inventory, inputs, outputs.clone());
     let mut conducting = tokio::spawn(conductor.run(stopped.clone()));
     tokio::select! {
@@ -146,6 +152,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
 
     let desk = Desk {
         keep_alive: config.keep_alive,
+        state,
         ..Desk::new(
             Arc::clone(&outputs.snapshot),
             Arc::clone(&outputs.swapped),
@@ -165,6 +172,18 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         tracing::warn!(%error, "the admin socket failed");
     }
     ended
+}
+
+/// Hands over what is kept. Guests are answered without it too, and `metad status` says what is missing.
+fn with_state(inventory: Inventory, config: &Config, files: &Files) -> Inventory {
+    let Loaded { kept, mut problems } = files.load();
+    let secret = Secret::open(&config.state_dir());
+    if let Err(error) = &secret {
+        let problem = format!("NoCloud has no secret paths: {error}");
+        let problem = problem.lines().next().unwrap_or_default().to_owned();
+        problems.push((config.state_dir().display().to_string(), problem));
+    }
+    inventory.with_state(secret.ok(), kept, problems)
 }
 
 /// Opens the key that instances are vouched for with. A first start makes it, in a fraction of a second.

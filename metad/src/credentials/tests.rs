@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::config::Origin;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn leaf(key: &str, expiration: &str) -> String {
     format!(
@@ -79,21 +79,27 @@ async fn file_counts_as_it_changes() {
 async fn credentials_end_when_they_say() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("web.json");
-    let soon = time::OffsetDateTime::now_utc() + Duration::from_secs(3);
-    let soon = soon.replace_nanosecond(0).unwrap();
-    let soon = soon
-        .format(&time::format_description::well_known::Rfc3339)
-        .unwrap();
-    put(&path, &leaf("ASIA1", &soon), 0o600);
-    let (mut news, _tasks) = start(Origin::File(path));
-    assert_eq!(key(&next(&mut news).await), Some("ASIA1"));
-    let ended = next(&mut news).await;
-    assert_eq!(key(&ended), None);
-    let problem = ended.problem.unwrap();
-    assert_eq!(
-        problem,
-        format!("its credentials expired at {soon} and nothing has renewed them")
-    );
+    // A machine under load may read them too late to see them good.
+    for seconds in [2, 10, 60] {
+        let soon = time::OffsetDateTime::now_utc() + Duration::from_secs(seconds);
+        let soon = soon.replace_nanosecond(0).unwrap();
+        let soon = soon
+            .format(&time::format_description::well_known::Rfc3339)
+            .unwrap();
+        put(&path, &leaf("ASIA1", &soon), 0o600);
+        let (mut news, _tasks) = start(Origin::File(path.clone()));
+        if key(&next(&mut news).await).is_none() {
+            continue;
+        }
+        let ended = next(&mut news).await;
+        assert_eq!(key(&ended), None);
+        assert_eq!(
+            ended.problem.unwrap(),
+            format!("its credentials expired at {soon} and nothing has renewed them")
+        );
+        return;
+    }
+    panic!("credentials were never good");
 }
 
 #[tokio::test]

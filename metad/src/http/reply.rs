@@ -19,6 +19,9 @@ use crate::token::Ttl;
 pub(super) const TOKEN_TTL: HeaderName =
     HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
 
+/// The tag of a name that is not there: a guest can wait for it to change, as for any other.
+pub(super) const ABSENT: &str = "0000000000000000";
+
 /// A whole answer, before it is put on a connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
@@ -96,6 +99,10 @@ impl Reply {
         );
         let mut reply = Self::new(status, "text/html", page.into());
         reply.reason = Some(reason);
+        if status == StatusCode::NOT_FOUND {
+            let tag = HeaderValue::from_static(ABSENT);
+            reply.headers.insert(ETAG, tag);
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             reply.headers.insert(RETRY_AFTER, 1.into());
         }

@@ -14,6 +14,7 @@ mod routed;
 mod rows;
 mod table;
 mod traps;
+mod waiting;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

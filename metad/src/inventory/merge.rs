@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::instance::Instance;
 use crate::record::{Defaults, Record};
+use crate::settings::Kept;
 use crate::source::Subject;
 
 /// EC2's form of a type; libvirt knows none.
@@ -63,11 +65,39 @@ pub(super) fn instance(defaults: &Defaults, machine: &Subject, additions: &[&Sub
         meta_data: meta_data.unwrap_or_default(),
         install: install.unwrap_or_default(),
         settings: serde_json::Map::new(),
+        password: None,
         seed: None,
         site: Arc::clone(&defaults.site),
         options: options.over(defaults.options).decide(),
         nics: machine.nics.clone().unwrap_or_default(),
         disks: machine.disks.clone(),
+    }
+}
+
+/// Adds what is kept of the instance: what was set lies over what any source says.
+pub(super) fn add_kept(instance: &mut Instance, kept: &Kept) {
+    instance.password.clone_from(&kept.password);
+    instance.settings.clone_from(&kept.settings);
+    // Every dialect has tags, not EC2's tree alone, and old versions of that must not see them.
+    let Some(Value::Object(mut tags)) = instance.settings.remove("tags") else {
+        return;
+    };
+    let Some(Value::Object(set)) = tags.remove("instance") else {
+        return;
+    };
+    for (key, value) in set {
+        match value {
+            Value::Null => {
+                instance.tags.remove(&key);
+            }
+            Value::String(text) => {
+                instance.tags.insert(key, text);
+            }
+            value @ (Value::Bool(_) | Value::Number(_)) => {
+                instance.tags.insert(key, value.to_string());
+            }
+            Value::Array(_) | Value::Object(_) => {}
+        }
     }
 }
 

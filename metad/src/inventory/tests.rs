@@ -1,5 +1,6 @@
 //! What follows from what sources say and interfaces do.
 
+mod kept;
 mod roles;
 
 use super::*;

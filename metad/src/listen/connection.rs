@@ -14,13 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::ServiceExt;
 
 use super::crowd::Place;
 use super::wire::{Wire, hang_up};
 use super::{Desk, stopped};
-use crate::http::Line;
 use crate::identity::{FlowOrigin, Peer, Unknown};
 use crate::inventory::Slot;
 
@@ -111,14 +111,14 @@ async fn converse(
     router: Router,
     stop: watch::Receiver<bool>,
 ) {
-    let line: Arc<dyn Line> = Arc::<TcpStream>::clone(stream);
+    let wire = Wire::new(Arc::clone(stream));
+    let line = wire.line();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(Arc::clone(&line));
         router.clone().oneshot(request)
     });
-    let wire = Wire::new(Arc::clone(stream));
     let mut served = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -139,7 +139,7 @@ async fn converse(
             }
         }
     };
-    match timeout(LIFE_TIME, whole).await {
+    match while_alive(&wire, whole).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             if error.is_parse() && !wire.has_written() {
@@ -149,6 +149,19 @@ async fn converse(
             tracing::debug!(%error, slot = peer.seat.ok().map(|seat| seat.0), "connection ended early");
         }
         Err(_elapsed) => tracing::debug!("connection cut off: it lasted too long"),
+    }
+}
+
+/// Cuts off what lasts longer than a connection may. Waiting for a change is no slowness of the guest's: its time begins
+/// anew once it has been answered.
+async fn while_alive<T>(wire: &Wire, whole: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let mut whole = pin!(whole);
+    loop {
+        let deadline = wire.last_waited() + LIFE_TIME;
+        match timeout_at(deadline, whole.as_mut()).await {
+            Err(_early) if Instant::now() < wire.last_waited() + LIFE_TIME => {}
+            ended => return ended,
+        }
     }
 }
 
@@ -178,4 +191,58 @@ async fn linger(stream: &TcpStream) {
     };
     // However it ends, the socket is closed next.
     let _ended = timeout(LINGER_TIME, rest).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn wire() -> (Wire, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        (Wire::new(Arc::new(accepted.unwrap().0)), client.unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_a_change_does_not_use_up_a_connections_time() {
+        let seconds = Duration::from_secs;
+        for (case, before, waited, after, ends) in [
+            ("never waits", 119, 0, 0, true),
+            ("never waits, and lasts too long", 121, 0, 0, false),
+            ("waits long", 1, 1000, 119, true),
+            ("waits long, late", 119, 1000, 119, true),
+            ("waits long, and lasts too long then", 1, 1000, 121, false),
+        ] {
+            let (wire, _client) = wire().await;
+            let line = wire.line();
+            let whole = async {
+                tokio::time::sleep(seconds(before)).await;
+                if waited > 0 {
+                    line.waits(true);
+                    tokio::time::sleep(seconds(waited)).await;
+                    line.waits(false);
+                }
+                tokio::time::sleep(seconds(after)).await;
+            };
+            assert_eq!(while_alive(&wire, whole).await.is_ok(), ends, "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_hangs_up_is_told_from_one_that_asks_on() {
+        use tokio::io::AsyncWriteExt;
+        let (wire, mut client) = wire().await;
+        let line = wire.line();
+        client.shutdown().await.unwrap();
+        line.hung_up().await;
+
+        let (wire, mut client) = self::wire().await;
+        let line = wire.line();
+        client.write_all(b"G").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut hung_up = line.hung_up();
+        let looked = futures_util::future::poll_immediate(&mut hung_up).await;
+        assert!(looked.is_none(), "there is something to read");
+    }
 }

@@ -129,6 +129,7 @@ fn seated(generation: u64) -> Snapshot {
         mac: MAC,
         interface: "vnet1".into(),
         ifindex: IFINDEX,
+        notice: Arc::default(),
     };
     let mut snapshot = Snapshot::default();
     snapshot.seats.insert(SLOT, Arc::new(seat));

@@ -4,12 +4,15 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::http::Line;
 
@@ -19,21 +22,53 @@ const CHUNK: usize = 8 * 1024;
 /// The machinery's end of the socket.
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
+    socket: Arc<Socket>,
+}
+
+/// The socket, and what its two users tell each other of it.
+#[derive(Debug)]
+struct Socket {
     stream: Arc<TcpStream>,
-    wrote: Arc<AtomicBool>,
+    wrote: AtomicBool,
+    /// Whether the guest waits for a change now.
+    waiting: AtomicBool,
+    born: Instant,
+    /// When it last waited, in milliseconds after `born`.
+    waited: AtomicU64,
 }
 
 impl Wire {
     pub(super) fn new(stream: Arc<TcpStream>) -> Self {
-        Self {
+        let socket = Socket {
             stream,
-            wrote: Arc::default(),
+            wrote: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
+            born: Instant::now(),
+            waited: AtomicU64::new(0),
+        };
+        Self {
+            socket: Arc::new(socket),
         }
+    }
+
+    /// The handlers' end.
+    pub(super) fn line(&self) -> Arc<dyn Line> {
+        Arc::<Socket>::clone(&self.socket)
     }
 
     /// Whether anything was ever sent.
     pub(super) fn has_written(&self) -> bool {
-        self.wrote.load(Ordering::Relaxed)
+        self.socket.wrote.load(Ordering::Relaxed)
+    }
+
+    /// When the connection last waited for a change of the host's, or else for its first request: until then, its guest
+    /// was not slow.
+    pub(super) fn last_waited(&self) -> Instant {
+        if self.socket.waiting.load(Ordering::Relaxed) {
+            return Instant::now();
+        }
+        let waited = self.socket.waited.load(Ordering::Relaxed);
+        self.socket.born + Duration::from_millis(waited)
     }
 
     fn poll_sent(
@@ -42,11 +77,11 @@ impl Wire {
         send: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_write_ready(context))?;
-            match send(&self.stream) {
+            ready!(self.socket.stream.poll_write_ready(context))?;
+            match send(&self.socket.stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 sent => {
-                    self.wrote.store(true, Ordering::Relaxed);
+                    self.socket.wrote.store(true, Ordering::Relaxed);
                     return Poll::Ready(sent);
                 }
             }
@@ -64,8 +99,8 @@ impl Read for Wire {
         let room = into.remaining().min(CHUNK);
         let chunk = chunk.get_mut(..room).unwrap_or_default();
         loop {
-            ready!(self.stream.poll_read_ready(context))?;
-            match self.stream.try_read(chunk) {
+            ready!(self.socket.stream.poll_read_ready(context))?;
+            match self.socket.stream.try_read(chunk) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(length) => {
@@ -103,7 +138,7 @@ impl Write for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(hang_up(&self.stream))
+        Poll::Ready(hang_up(&self.socket.stream))
     }
 }
 
@@ -112,13 +147,32 @@ pub(super) fn hang_up(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).shutdown(Shutdown::Write)
 }
 
-impl Line for TcpStream {
+impl Line for Socket {
     fn set_hop_limit(&self, hops: u8) -> io::Result<()> {
-        let socket = SockRef::from(self);
-        if self.local_addr()?.is_ipv4() {
+        let socket = SockRef::from(&*self.stream);
+        if self.stream.local_addr()?.is_ipv4() {
             socket.set_ttl_v4(hops.into())
         } else {
             socket.set_unicast_hops_v6(hops.into())
         }
+    }
+
+    fn hung_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let mut next = [0];
+            match self.stream.peek(&mut next).await {
+                Ok(0) | Err(_) => {}
+                // The next request is there already; what comes after it cannot be seen.
+                Ok(_) => std::future::pending().await,
+            }
+        })
+    }
+
+    fn waits(&self, waiting: bool) {
+        if !waiting {
+            let since = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.waited.store(since, Ordering::Relaxed);
+        }
+        self.waiting.store(waiting, Ordering::Relaxed);
     }
 }

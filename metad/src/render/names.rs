@@ -2,12 +2,12 @@
 
 /// Whether `name` can be a path segment and a line of a listing that no client takes apart: what RFC 3986 allows
 /// unescaped in a segment but `=`, which listings use for `INDEX=NAME`, and letters beyond ASCII.
-pub(super) fn is_segment(name: &str) -> bool {
+pub(crate) fn is_segment(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && name.chars().all(|letter| letter != '=' && is_plain(letter))
 }
 
 /// Whether EC2 would take `key` as a tag that guests may read, and cloud-init would read it back as it stands.
-pub(super) fn is_tag_key(key: &str) -> bool {
+pub(crate) fn is_tag_key(key: &str) -> bool {
     let allowed = |letter: char| letter.is_alphanumeric() || "+-=.,_:@".contains(letter);
     // cloud-init takes `7=x` for a public key, asks for `7/openssh-key`, and gives up on the whole tree without it.
     let like_public_key = key.split_once('=').is_some_and(|(index, _)| {

@@ -49,6 +49,7 @@ pub(crate) fn instance() -> Instance {
         meta_data: Map::new(),
         install: Map::new(),
         settings: Map::new(),
+        password: None,
         seed: None,
         site: Arc::default(),
         options: Options::default(),

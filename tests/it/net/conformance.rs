@@ -1,6 +1,9 @@
 //! The conformance suite, run inside guests: every rule holds, and each is looked at in one guest at least.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use metad_tests::lab::{Daemon, Guest, Settings, binary};
@@ -10,12 +13,12 @@ use serde_json::{Value, json};
 use super::{guest, host_with_bridge};
 
 /// What the guests below cannot show, and why.
-const NOT_SHOWN: [(&str, &str); 4] = [
-    ("b1-identity-time", "no record says when an instance began"),
-    ("b1-role-expiration", "there is no role yet"),
-    ("b1-role-keys", "there is no role yet"),
-    ("b1-role-name", "there is no role yet"),
-];
+const NOT_SHOWN: [(&str, &str); 1] =
+    [("b1-identity-time", "no record says when an instance began")];
+
+/// As a tool leaves them that fetches credentials.
+const CREDENTIALS: &str = r#"{"AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "secret", "Token": "token",
+    "Expiration": "2099-01-01T00:00:00Z"}"#;
 
 /// gzip's first octets, and some that are no UTF-8.
 const OCTETS: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\xff\xfe\r\n\0";
@@ -36,29 +39,44 @@ fn the_conformance_suite_finds_nothing_amiss() -> Result<()> {
     record["public-keys"] = json!({ "me": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA me@host", "a=b": "ssh-rsa AAAAB3 you@host" });
     record["tags"] = json!({ "role": "web", "cost:center": "7" });
     record["user-data-file"] = json!("octets.bin");
+    record["iam-role"] = json!("app");
+    record["files"] = json!({ "/etc/motd": "hello" });
     lab.record("full", &record)?;
     let mut record = bare.record();
-    record["options"] = json!({ "http-tokens": "required" });
+    record["options"] = json!({
+        "http-tokens": "required",
+        "dialects": ["ec2", "nocloud", "openstack"],
+        "nocloud-prefix": "open",
+    });
     lab.record("bare", &record)?;
     let mut record = empty.record();
     record["user-data"] = json!("");
     lab.record("empty", &record)?;
-    let daemon = lab.serve(&Settings::default())?;
+    let credentials = lab.directory().join("credentials.json");
+    std::fs::write(&credentials, CREDENTIALS)?;
+    std::fs::set_permissions(&credentials, Permissions::from_mode(0o600))?;
+    let role = format!("[iam.app]\ncredentials-file = {credentials:?}");
+    let daemon = lab.serve(&Settings {
+        more: &role,
+        ..Settings::default()
+    })?;
     daemon.seated(&["full", "bare", "empty"])?;
 
+    // At once: most of a run is waiting for tokens and connections to end.
+    let reports = thread::scope(|scope| {
+        let runs = [&full, &bare, &empty].map(|guest| scope.spawn(|| examined(guest, &daemon)));
+        runs.map(|run| run.join().expect("no panic"))
+    });
     let mut held: BTreeMap<String, bool> = BTreeMap::new();
-    for guest in [&full, &bare, &empty] {
-        let report = examined(guest, &daemon)?;
+    for report in reports {
+        let report = report?;
         for row in report["rows"].as_array().context("no rows")? {
             let id = row["id"].as_str().unwrap_or_default().to_owned();
             *held.entry(id).or_default() |= row["verdict"] == "pass";
         }
         needs::note(&format!(
-            "{}: {} passed, {} failed, {} not applicable",
-            guest.name(),
-            report["passed"],
-            report["failed"],
-            report["skipped"]
+            "{} rules held, {} did not apply",
+            report["passed"], report["skipped"]
         ));
     }
     let never: Vec<&String> = held

@@ -250,7 +250,7 @@ fn a_token_reply_travels_one_hop_and_data_travels_further() -> Result<()> {
 }
 
 /// A segment from the metadata address that is more than part of a handshake.
-fn carries_data(frame: &[u8]) -> bool {
+pub(super) fn carries_data(frame: &[u8]) -> bool {
     let from_metadata = addresses(frame).is_some_and(|(from, _)| from == METADATA);
     let flags = frame.get(47).copied().unwrap_or_default();
     let header = usize::from(frame.get(46).copied().unwrap_or_default() >> 4) * 4;

@@ -130,6 +130,13 @@ fn a_url_is_a_server_and_nothing_more() {
         ("http://127.0.0.1:8080", Some("127.0.0.1:8080")),
         ("http://[::1]", Some("[::1]:80")),
         ("http://[::1]:1234/", Some("[::1]:1234")),
+        (
+            "http://[fe80::a9fe:a9fe%25lo]",
+            Some("[fe80::a9fe:a9fe%1]:80"),
+        ),
+        ("http://[::1", None),
+        ("http://127.0.0.1:", None),
+        ("http://127.0.0.1:http", None),
         ("https://127.0.0.1", None),
         ("127.0.0.1", None),
         ("http://", None),
@@ -139,6 +146,8 @@ fn a_url_is_a_server_and_nothing_more() {
         let found = locate(url).ok().map(|(_, address)| address.to_string());
         assert_eq!(found.as_deref(), expected, "{url}");
     }
+    let named = locate("http://[fe80::a9fe:a9fe%lo]:8080").map(|(named, _)| named);
+    assert_eq!(named.ok().as_deref(), Some("[fe80::a9fe:a9fe]:8080"));
 }
 
 #[test]

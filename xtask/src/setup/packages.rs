@@ -21,6 +21,8 @@ enum Proof {
     File(&'static str),
     /// A path below one of the library directories, which Debian names after the architecture.
     Library(&'static str),
+    /// What Python can import.
+    Module(&'static str),
 }
 
 const fn program(name: &'static str, program: &'static str) -> Package {
@@ -85,11 +87,25 @@ pub(super) const GUEST: &[Package] = &[
     program("openssh-client", "ssh"),
 ];
 
+/// Other people's clients, and what those are installed with that Debian has not.
+const CLIENTS: &[Package] = &[
+    program("cloud-guest-utils", "ec2metadata"),
+    program("facter", "facter"),
+    program("python3", "python3"),
+    Package {
+        name: "python3-venv",
+        proof: Proof::Module("ensurepip"),
+    },
+    program("nodejs", "node"),
+    program("npm", "npm"),
+];
+
 /// Lists what the purpose needs and this machine lacks, in the order of installation.
 pub(super) fn missing(purpose: Purpose) -> Vec<&'static Package> {
     let groups: &[&'static [Package]] = match purpose {
         Purpose::Build | Purpose::Ci => &[BUILD],
         Purpose::Net => &[BUILD, NET],
+        Purpose::Clients => &[BUILD, NET, CLIENTS],
         Purpose::Test | Purpose::Demo => &[BUILD, NET, GUEST],
     };
     groups
@@ -104,6 +120,10 @@ impl Package {
         match self.proof {
             Proof::Program(name) => shell::find(name).is_some(),
             Proof::File(path) => Path::new(path).exists(),
+            Proof::Module(name) => {
+                let import = format!("import {name}");
+                shell::succeeds(std::process::Command::new("python3").args(["-c", &import]))
+            }
             Proof::Library(path) => library_directories().any(|it| it.join(path).exists()),
         }
     }

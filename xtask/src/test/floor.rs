@@ -1,4 +1,4 @@
-//! The four floors of the tests, from pure functions to real guests.
+//! The floors of the tests, from pure functions to real guests.
 
 use crate::setup::Purpose;
 
@@ -11,18 +11,27 @@ pub(crate) enum Floor {
     Kernel,
     /// The daemon between namespaces that play host and guests
     Net,
+    /// Other people's clients in namespaces that play guests
+    Clients,
     /// Real guests under libvirt
     Guest,
 }
 
 impl Floor {
-    pub(crate) const ALL: [Self; 4] = [Self::Unit, Self::Kernel, Self::Net, Self::Guest];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Unit,
+        Self::Kernel,
+        Self::Net,
+        Self::Clients,
+        Self::Guest,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Unit => "unit",
             Self::Kernel => "kernel",
             Self::Net => "net",
+            Self::Clients => "clients",
             Self::Guest => "guest",
         }
     }
@@ -32,6 +41,7 @@ impl Floor {
             Self::Unit => "pure code and the built object, no privilege",
             Self::Kernel => "the programs in the kernel, one frame at a time",
             Self::Net => "the daemon between namespaces that play host and guests",
+            Self::Clients => "other people's clients in namespaces that play guests",
             Self::Guest => "real guests under libvirt",
         }
     }
@@ -42,6 +52,7 @@ impl Floor {
             Self::Unit => &["object", "frames", "cli"],
             Self::Kernel => &["kernel", "parity"],
             Self::Net => &["net"],
+            Self::Clients => &["clients"],
             Self::Guest => &["guest"],
         }
     }
@@ -57,7 +68,8 @@ impl Floor {
         match self {
             Self::Unit | Self::Kernel => 4,
             Self::Net => 2,
-            Self::Guest => 1,
+            // One after the other: they write one table.
+            Self::Clients | Self::Guest => 1,
         }
     }
 
@@ -65,6 +77,7 @@ impl Floor {
         match self {
             Self::Unit => Purpose::Build,
             Self::Kernel | Self::Net => Purpose::Net,
+            Self::Clients => Purpose::Clients,
             Self::Guest => Purpose::Test,
         }
     }

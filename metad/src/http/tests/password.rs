@@ -1,49 +1,34 @@
 //! A password through the router, into a store and out again.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-
-use uuid::Uuid;
-
 use super::routed::{app, ask, request};
 use super::*;
 use crate::instance::Switch;
+use crate::settings::{Errand, StateDesk, Stored};
 
 const PATH: &str = "/openstack/latest/password";
 
-/// Keeps what fits into memory, or nothing.
-#[derive(Debug, Default)]
-struct Shelf {
-    kept: Mutex<BTreeMap<Uuid, Bytes>>,
-    fails: bool,
-}
-
-impl Passwords for Shelf {
-    fn left(&self, instance: Uuid) -> Option<Bytes> {
-        self.kept.lock().unwrap().get(&instance).cloned()
-    }
-
-    fn keep(&self, instance: Uuid, password: Bytes) -> Keeping<'_> {
-        let kept = if self.fails {
-            Err(NotKept::Failed)
-        } else {
-            let mut kept = self.kept.lock().unwrap();
-            kept.insert(instance, password);
-            Ok(())
-        };
-        Box::pin(std::future::ready(kept))
-    }
-}
-
-fn guest() -> Guest {
-    Guest::with(|instance| instance.options.password = Switch::Enabled)
-}
-
-fn with(store: Option<Shelf>) -> App {
-    let store = store.map(|store| -> Arc<dyn Passwords> { Arc::new(store) });
+/// A guest whose passwords meet with `outcome`, or with nobody.
+fn with(left: Option<&[u8]>, outcome: Option<Stored>) -> App {
+    let left = left.map(Bytes::copy_from_slice);
+    let guest = Guest::with(|instance| {
+        instance.options.password = Switch::Enabled;
+        instance.password = left;
+    });
+    let state = match outcome {
+        None => StateDesk::default(),
+        Some(outcome) => {
+            let (state, mut errands) = StateDesk::open();
+            tokio::spawn(async move {
+                while let Some(Errand::Password(_, _, answer)) = errands.recv().await {
+                    answer.send(outcome).unwrap();
+                }
+            });
+            state
+        }
+    };
     App {
-        passwords: store,
-        ..app(&guest())
+        state,
+        ..app(&guest)
     }
 }
 
@@ -54,60 +39,51 @@ fn post(octets: usize) -> Request {
 }
 
 #[tokio::test]
-async fn password_is_stored_once() {
-    let app = with(Some(Shelf::default()));
-    let (status, headers, body) = ask(&app, request("GET", PATH, &[])).await;
+async fn password_that_was_left_is_shown_in_every_version_that_knows_it() {
+    let none = with(None, None);
+    let (status, headers, body) = ask(&none, request("GET", PATH, &[])).await;
     assert_eq!((status, body.len()), (200, 0), "none yet");
     assert_eq!(headers["content-length"], "0");
-    let (status, _, body) = ask(&app, post(1020)).await;
-    assert_eq!((status, body.len()), (200, 0), "the first");
-    let (status, ..) = ask(&app, post(1)).await;
-    assert_eq!(status, 409, "the second");
-    let (status, ..) = ask(&app, post(2000)).await;
-    assert_eq!(status, 409, "it is taken, whatever comes");
+    let left = with(Some(&[b'p'; 1020]), None);
     for version in ["latest", "2013-04-04"] {
         let path = format!("/openstack/{version}/password");
-        let (status, headers, body) = ask(&app, request("GET", &path, &[])).await;
+        let (status, headers, body) = ask(&left, request("GET", &path, &[])).await;
         assert_eq!((status, &body[..]), (200, &[b'p'; 1020][..]), "{version}");
         assert_eq!(headers["content-length"], "1020");
         assert_eq!(headers["content-type"], "text/plain");
     }
-    let (status, headers, body) = ask(&app, request("HEAD", PATH, &[])).await;
+    let (status, headers, body) = ask(&left, request("HEAD", PATH, &[])).await;
     assert_eq!((status, body.len()), (200, 0));
     assert_eq!(headers["content-length"], "1020");
 }
 
 #[tokio::test]
-async fn password_that_is_none_or_too_long_is_refused_and_not_stored() {
-    for (octets, expected) in [
-        (0, 400),
-        (1, 200),
-        (1020, 200),
-        (1021, 400),
-        (4096, 400),
-        (4097, 413),
+async fn password_is_stored_once_and_only_if_it_fits() {
+    let stored = Some(Stored::Stored);
+    for (case, left, outcome, octets, expected) in [
+        ("the first", None, stored, 1020, 200),
+        ("one octet", None, stored, 1, 200),
+        ("empty", None, stored, 0, 400),
+        ("too long", None, stored, 1021, 400),
+        ("far too long", None, stored, 4097, 413),
+        ("another one", Some(&b"p"[..]), stored, 1, 409),
+        ("whatever comes then", Some(&b"p"[..]), stored, 2000, 409),
+        (
+            "another request was quicker",
+            None,
+            Some(Stored::AlreadySet),
+            1,
+            409,
+        ),
+        ("the store fails", None, Some(Stored::Failed), 8, 503),
+        ("there is no store", None, None, 8, 503),
     ] {
-        let app = with(Some(Shelf::default()));
-        let (status, ..) = ask(&app, post(octets)).await;
-        assert_eq!(status, expected, "{octets}");
-        let (_, _, body) = ask(&app, request("GET", PATH, &[])).await;
-        let kept = if expected == 200 { octets } else { 0 };
-        assert_eq!(body.len(), kept, "{octets}");
-    }
-}
-
-#[tokio::test]
-async fn password_that_cannot_be_kept_is_asked_for_again() {
-    let failing = Shelf {
-        fails: true,
-        ..Shelf::default()
-    };
-    for (case, store) in [
-        ("the store fails", Some(failing)),
-        ("there is no store", None),
-    ] {
-        let (status, headers, _) = ask(&with(store), post(8)).await;
-        assert_eq!(status, 503, "{case}");
-        assert_eq!(headers["retry-after"], "1", "{case}");
+        let (status, headers, _) = ask(&with(left, outcome), post(octets)).await;
+        assert_eq!(status, expected, "{case}");
+        let again = (expected == 503).then_some("1");
+        let retry = headers
+            .get("retry-after")
+            .map(|value| value.to_str().unwrap());
+        assert_eq!(retry, again, "{case}");
     }
 }

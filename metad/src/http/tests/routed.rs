@@ -33,6 +33,7 @@ fn seat(guest: &Guest, generation: u64) -> Seat {
         interface: "vnet1".into(),
         ifindex: 9,
         answers: Arc::new(guest.answers.clone()),
+        notice: Arc::default(),
     }
 }
 
@@ -42,7 +43,7 @@ pub(super) fn app(guest: &Guest) -> App {
     App {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         tokens: guest.tokens.clone(),
-        passwords: None,
+        state: StateDesk::default(),
         signer: guest.signer.clone(),
         keep_alive: false,
     }
@@ -66,7 +67,10 @@ pub(super) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Req
 }
 
 pub(super) async fn ask(app: &App, request: Request) -> (u16, HeaderMap, Bytes) {
-    let response = router(app.clone()).oneshot(request).await.unwrap();
+    let response = router(app.clone(), watch::channel(false).1)
+        .oneshot(request)
+        .await
+        .unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (parts.status.as_u16(), parts.headers, body)

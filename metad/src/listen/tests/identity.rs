@@ -130,6 +130,7 @@ async fn edited_instance_is_read_at_the_next_request() {
         answers: Arc::new(render::answers(&instance, 0)),
         instance: Arc::new(instance),
         interface: "vnet1".into(),
+        notice: Arc::clone(&seat.notice),
         ..*seat.as_ref()
     };
     snapshot.seats.insert(SLOT, Arc::new(seat));
@@ -169,13 +170,16 @@ async fn hop_limit_is_on_the_socket_that_carries_the_token() {
             slot: Some(SLOT),
             place: Crowd::default().enter(Some(SLOT)).unwrap(),
         };
-        let router = http::router(App {
-            snapshot: Arc::clone(&service.desk.snapshot),
-            tokens: service.desk.tokens.clone(),
-            passwords: None,
-            signer: service.desk.signer.clone(),
-            keep_alive: false,
-        });
+        let router = http::router(
+            App {
+                snapshot: Arc::clone(&service.desk.snapshot),
+                tokens: service.desk.tokens.clone(),
+                signer: service.desk.signer.clone(),
+                state: service.desk.state.clone(),
+                keep_alive: false,
+            },
+            service.stop.subscribe(),
+        );
         let stop = service.stop.subscribe();
         let attended = tokio::spawn(connection::attend(
             connection,

@@ -1,0 +1,56 @@
+//! What is kept of instances over restarts, as the inventory lays it over what the sources say.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::Inventory;
+use crate::settings::{Kept, Secret, Shelf};
+
+impl Inventory {
+    /// The same with the host's secret, with what is kept of instances, and with what of it could not be read.
+    #[must_use]
+    pub fn with_state(
+        self,
+        secret: Option<Secret>,
+        kept: Shelf,
+        unread: Vec<(String, String)>,
+    ) -> Self {
+        Self {
+            secret,
+            kept,
+            unread,
+            ..self
+        }
+    }
+
+    /// What is kept of instances.
+    pub fn kept(&self) -> &Shelf {
+        &self.kept
+    }
+
+    /// The instances that there are now.
+    pub fn names(&self) -> BTreeMap<&str, Uuid> {
+        let machines = self.machines.iter();
+        machines
+            .map(|(name, machine)| (name.as_str(), machine.instance.uuid))
+            .collect()
+    }
+
+    /// Has this kept of an instance from now on.
+    pub fn keep(&mut self, instance: Uuid, kept: Kept) {
+        if kept.is_empty() {
+            self.kept.remove(&instance);
+        } else {
+            self.kept.insert(instance, kept);
+        }
+        let machines = self.machines.iter();
+        let names: Vec<String> = machines
+            .filter(|(_, machine)| machine.instance.uuid == instance)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            self.refresh(&name);
+        }
+    }
+}
