@@ -19,6 +19,8 @@ pub use status::{
 
 use crate::signer::Certificate;
 
+use crate::settings::StateDesk;
+
 /// What the daemon behind the socket can say and do.
 pub trait Host: Send + Sync + 'static {
     /// Everything `metad status` prints.
@@ -29,6 +31,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// The public half of the key that instances are vouched for with.
     fn certificate(&self) -> Certificate;
+
+    /// Where wishes about what is kept of instances go.
+    fn state(&self) -> &StateDesk;
 
     /// Asks the daemon to end cleanly, and returns at once.
     fn stop(&self);

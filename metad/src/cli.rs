@@ -2,12 +2,16 @@
 //! says which words there are, and prints the one error that a command may end with.
 
 pub mod check;
+mod diff;
+mod domain;
 pub mod down;
 mod identity;
 mod log;
+mod network;
 mod query;
 mod report;
 pub mod run;
+mod settings;
 mod status;
 mod table;
 
@@ -72,15 +76,58 @@ than 200 goes to standard error and into the exit code: 8 for 404, 9 for any oth
 All of it is public. Asks the running daemon; without one, reads the state directory."
     )]
     Identity(Identity),
+    /// Have a running guest told something, from its next request on
+    #[command(after_help = "Examples:
+  sudo metad set web1 spot/termination-time 2026-01-31T12:00:00Z
+  sudo metad set web1 spot/instance-action '{\"action\": \"stop\", \"time\": \"2026-01-31T12:00:00Z\"}'
+  sudo metad set web1 events/recommendations/rebalance '{\"noticeTime\": \"2026-01-31T12:00:00Z\"}'
+  sudo metad set web1 autoscaling/target-lifecycle-state Terminated
+  sudo metad set web1 tags/instance/role web
+  sudo metad set web1 placement --json '{\"region\": \"cellar\", \"group-name\": null}'
+  generate-events | sudo metad set web1 events/maintenance/scheduled -
+
+Lies over what the domain's XML and records say, and is kept over restarts of the daemon and of the
+host until `metad unset` takes it back. It belongs to the instance's UUID, not to its name. Values
+of EC2's well-known paths must look as their clients expect them, unless --force is given.")]
+    Set(settings::Set),
+    /// Take back what was set
+    #[command(after_help = "Examples:
+  sudo metad unset web1 spot                   everything below spot/
+  sudo metad unset web1 tags/instance/role
+  sudo metad unset web1 --all
+  sudo metad unset 6b7d8f06-1234-4abc-8def-0123456789ab --all    of an instance that is gone")]
+    Unset(settings::Unset),
+    /// Show what is set, also for instances that are gone
+    #[command(after_help = "Examples:
+  sudo metad settings
+  sudo metad settings web1
+  sudo metad settings --json | jq -r '.[] | select(.orphan) | .uuid'")]
+    Settings(settings::Settings),
+    /// Show the password that a guest has left for its owner
+    #[command(after_help = "Examples:
+  sudo metad password win1 | base64 -d | openssl pkeyutl -decrypt -inkey key.pem
+  sudo metad password win1 --clear
+
+A guest leaves it at OpenStack's `password` path, once, usually encrypted with its owner's SSH key.
+It is printed as it is.")]
+    Password(settings::Password),
     /// Stop the daemon and remove every trace of it from the host
     #[command(after_help = "Examples:
   sudo metad down
   sudo metad down --name lab
+  sudo metad down --purge
 
 Removes the programs, their maps and links, the veth, the network namespace and the run directory,
-whoever left them. Nothing there is no error. Guests keep running; until a metad serves again,
-nobody answers them.")]
+whoever left them. The state directory, /var/lib/NAME, stays, unless --purge is given: with it go
+settings, passwords and keys that guests may know. Nothing there is no error. Guests keep running;
+until a metad serves again, nobody answers them.")]
     Down(Down),
+    /// Prepare a libvirt domain, so that its guest's cloud-init looks here
+    #[command(subcommand)]
+    Domain(domain::Domain),
+    /// Prepare a libvirt network, so that its guests find the way here
+    #[command(subcommand)]
+    Network(network::Network),
 }
 
 /// Which metad is meant.
@@ -183,6 +230,9 @@ enum Shown {
 struct Down {
     #[command(flatten)]
     place: Place,
+    /// Remove what is kept over restarts too: settings, passwords, keys
+    #[arg(long)]
+    purge: bool,
 }
 
 /// Runs the command that the process was started with.
@@ -227,7 +277,13 @@ impl Command {
                 query::run(&place, &query.asked(), query.include, &mut out)
             }
             Self::Identity(identity) => identity.shown.run(&mut out),
-            Self::Down(down) => down::run(&down.place.names()?, &mut out),
+            Self::Set(set) => set.run(),
+            Self::Unset(unset) => unset.run(),
+            Self::Settings(settings) => settings.run(&mut out),
+            Self::Password(password) => password.run(&mut out),
+            Self::Down(down) => down::run(&down.place.names()?, down.purge, &mut out),
+            Self::Domain(domain::Domain::Prepare(prepare)) => prepare.run(&mut out),
+            Self::Network(network::Network::Prepare(prepare)) => prepare.run(&mut out),
         }
     }
 }
@@ -293,6 +349,7 @@ fn overview() -> String {
   sudo systemctl enable --now metad                    serve, now and after each boot
   sudo metad status                                    who is answered, what was dropped
   sudo metad query --as web1 /latest/meta-data/        what is web1 told?
+  metad domain prepare web1 --datasource ec2           what has web1's cloud-init look here?
 
 Exit codes:\n",
     );

@@ -14,7 +14,7 @@ pub const LACKING: u8 = 4;
 pub const NOT_RUNNING: u8 = 5;
 /// This user may not do that.
 pub const DENIED: u8 = 6;
-/// `metad query` named an instance or a NIC that metad does not know.
+/// A command named an instance or a NIC that metad does not know.
 pub const UNKNOWN: u8 = 7;
 /// `metad query`: the guest would be told 404.
 pub const NOT_FOUND: u8 = 8;
@@ -36,7 +36,7 @@ pub const ALL: [(u8, &str); 13] = [
     (LACKING, "check: this host lacks something that metad needs"),
     (NOT_RUNNING, "no daemon answers on the admin socket"),
     (DENIED, "this user may not do that"),
-    (UNKNOWN, "query: no such instance or NIC"),
+    (UNKNOWN, "no such instance or NIC"),
     (NOT_FOUND, "query: the guest would be told 404"),
     (
         REFUSED,

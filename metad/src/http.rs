@@ -182,7 +182,7 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
             let mut extensions = std::mem::take(request.extensions_mut());
             let reply = limit_hops(reply, extensions.get::<Arc<dyn Line>>());
             let body = extensions.remove().unwrap_or(Carried(Bytes::new())).0;
-            password::run(reply, &app.state, &caller.seat.instance, body).await
+            password::run(reply, &app.state, caller.seat.instance.uuid, body).await
         },
     )
 }

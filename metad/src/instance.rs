@@ -15,7 +15,7 @@ pub use credentials::{Credentials, Secret};
 pub use options::{Dialect, Dialects, Endpoint, Given, HttpTokens, Options, Prefix, Switch};
 
 /// Where NoCloud's files are for every process in a guest.
-const NOCLOUD_URL: &str = "http://169.254.169.254/nocloud/";
+pub const NOCLOUD_URL: &str = "http://169.254.169.254/nocloud/";
 
 /// A virtual machine with every default filled in: what guests are told.
 #[derive(Debug, Clone, PartialEq)]

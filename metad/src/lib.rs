@@ -23,6 +23,7 @@ pub mod libvirt;
 pub mod listen;
 pub mod nearest;
 pub mod netns;
+pub mod prepare;
 pub mod record;
 pub mod render;
 pub mod settings;

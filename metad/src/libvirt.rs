@@ -15,7 +15,7 @@ pub mod metadata;
 pub mod network_xml;
 mod reading;
 mod session;
-mod xml;
+pub(crate) mod xml;
 
 /// How long [`Session::stop`] waits for a libvirt that does not answer.
 const STOP_WAIT: Duration = Duration::from_secs(2);

@@ -4,9 +4,11 @@
 
 mod debian;
 mod domains;
+mod identify;
 mod ignition;
 mod networks;
 mod nics;
+mod prepare;
 mod readers;
 mod trust;
 

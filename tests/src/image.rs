@@ -11,6 +11,7 @@ mod cache;
 mod command;
 mod cpio;
 mod debian;
+mod file;
 pub mod ignition;
 mod kernel;
 mod small;
@@ -18,6 +19,7 @@ mod small;
 pub use cache::Cache;
 pub use command::run;
 pub use debian::Debian;
+pub use file::copy_out;
 pub use kernel::Kernel;
 
 /// Whether what the cache holds may be used.

@@ -5,6 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::PathBuf;
 
 use crate::sandbox;
 
@@ -59,6 +60,23 @@ pub fn python_module(name: &str) -> bool {
         ));
     }
     found
+}
+
+/// Where a program of the laboratory's Python is, which `cargo xtask setup` makes.
+///
+/// # Panics
+/// Where it is not there, although `METAD_TESTS=require` is set.
+#[must_use = "without the program the test cannot say anything"]
+pub fn python(name: &str) -> Option<PathBuf> {
+    let place = crate::image::Cache::open().ok();
+    let program = place.map(|place| place.directory().join("python/bin").join(name));
+    if let Some(program) = program.filter(|program| program.is_file()) {
+        return Some(program);
+    }
+    refuse(&format!(
+        "`{name}` is not installed: run `cargo xtask setup`"
+    ));
+    None
 }
 
 /// Puts a sentence next to the test in the report: a count, a time.

@@ -6,6 +6,7 @@
 mod apt;
 mod clients;
 mod packages;
+mod python;
 
 use std::process::Command;
 use std::time::Instant;
@@ -65,6 +66,17 @@ fn prepare(purpose: Purpose) -> Result<usize> {
     if !wanted.is_empty() {
         done += wanted.len();
         step(&apt::describe(&wanted), || apt::install(&wanted))?;
+    }
+    let programs = match purpose {
+        Purpose::Net | Purpose::Clients | Purpose::Test => python::missing()?,
+        Purpose::Build | Purpose::Demo | Purpose::Ci => Vec::new(),
+    };
+    if !programs.is_empty() {
+        done += programs.len();
+        step(
+            &format!("installing {} for Python", programs.join(", ")),
+            || python::install(&programs),
+        )?;
     }
     if linker.is_none() {
         done += 1;

@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{Query, QueryError, Reply, Status};
+use crate::settings::{Outcome, Refusal, Wish};
 use crate::signer::Certificate;
 
 /// How long the daemon may take for one answer. It never waits for anything while it makes one.
@@ -67,6 +68,8 @@ pub enum ClientError {
     },
     #[error(transparent)]
     Query(QueryError),
+    #[error(transparent)]
+    Settings(Refusal),
 }
 
 impl Client {
@@ -116,6 +119,20 @@ impl Client {
             Certificate::from_pem(&body).map_err(|problem| self.broken(problem))
         } else {
             Err(self.strange(status))
+        }
+    }
+
+    /// Has a wish fulfilled.
+    pub async fn settings(&self, wish: &Wish) -> Result<Outcome, ClientError> {
+        let body = serde_json::to_vec(wish).map_err(|error| ClientError::Unspeakable {
+            source: error.into(),
+        })?;
+        let (status, body) = self.ask(Method::POST, "/settings", body.into()).await?;
+        if status == StatusCode::OK {
+            self.read(&body)
+        } else {
+            Err(serde_json::from_slice(&body)
+                .map_or_else(|_| self.strange(status), ClientError::Settings))
         }
     }
 

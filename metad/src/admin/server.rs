@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use super::{Host, Query, QueryError};
+use crate::settings::{Refusal, Wish};
 
 /// Octets; a query is a path and a few headers.
 const REQUEST_MAX: usize = 64 * 1024;
@@ -31,6 +32,10 @@ pub async fn serve(
         .route("/identity/jwks", get(jwks))
         .route("/stop", post(end))
         .layer(DefaultBodyLimit::max(REQUEST_MAX))
+        .route(
+            "/settings",
+            post(settings).layer(DefaultBodyLimit::max(WISH_MAX)),
+        )
         .with_state(host);
     let stopped = async move {
         // An error means that the sender is gone, which is an end too.
@@ -40,6 +45,9 @@ pub async fn serve(
         .with_graceful_shutdown(stopped)
         .await
 }
+
+/// Octets; the largest settings of an instance at once, with every letter escaped.
+const WISH_MAX: usize = 8 * 1024 * 1024;
 
 type AnyHost = State<Arc<dyn Host>>;
 
@@ -68,6 +76,31 @@ async fn certificate(State(host): AnyHost) -> Response {
 async fn jwks(State(host): AnyHost) -> Response {
     let kind = [(CONTENT_TYPE, "application/jwk-set+json")];
     (kind, host.certificate().jwks().to_string()).into_response()
+}
+
+async fn settings(State(host): AnyHost, wish: Result<Json<Wish>, JsonRejection>) -> Response {
+    let outcome = match wish {
+        Ok(Json(wish)) => host.state().ask(wish).await,
+        Err(rejection) => Err(Refusal::Malformed {
+            what: rejection.body_text(),
+        }),
+    };
+    match outcome {
+        Ok(outcome) => Json(outcome).into_response(),
+        Err(refusal) => (status_of_refusal(&refusal), Json(refusal)).into_response(),
+    }
+}
+
+fn status_of_refusal(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::UnknownInstance { .. } | Refusal::NotSet { .. } => StatusCode::NOT_FOUND,
+        Refusal::BadPath { .. } | Refusal::BadValue { .. } | Refusal::Malformed { .. } => {
+            StatusCode::BAD_REQUEST
+        }
+        Refusal::Full { .. } => StatusCode::CONFLICT,
+        Refusal::Unstored { .. } => StatusCode::INSUFFICIENT_STORAGE,
+        Refusal::Ending => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 async fn end(State(host): AnyHost) -> StatusCode {

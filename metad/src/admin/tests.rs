@@ -16,6 +16,7 @@ mod identity;
 
 /// Knows `web1` and one path.
 struct Double {
+    state: StateDesk,
     stop: watch::Sender<bool>,
 }
 
@@ -50,6 +51,10 @@ impl Host for Double {
 
     fn certificate(&self) -> Certificate {
         crate::signer::sample::signer().certificate().clone()
+    }
+
+    fn state(&self) -> &StateDesk {
+        &self.state
     }
 
     fn stop(&self) {
@@ -110,7 +115,10 @@ fn with_daemon<T>(asks: impl AsyncFnOnce(&Path, Client) -> T) -> T {
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(serve(
             listener,
-            Arc::new(Double { stop: stop.clone() }),
+            Arc::new(Double {
+                state: StateDesk::default(),
+                stop: stop.clone(),
+            }),
             stopped,
         ));
         let client = Client::new(&run_dir.join("admin.sock"));

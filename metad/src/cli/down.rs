@@ -10,6 +10,7 @@ use crate::admin::{Claim, Client, ClientError, Error};
 use crate::config::Config;
 use crate::datapath::{self, Traces};
 use crate::exit;
+use crate::settings::Files;
 
 /// How long a daemon may take to end after it was asked to.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,7 +23,7 @@ pub struct Removed {
 }
 
 /// Stops the daemon, removes what is left, and says so.
-pub(super) fn run(config: &Config, out: &mut dyn Write) -> anyhow::Result<u8> {
+pub(super) fn run(config: &Config, purge: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
     let stopped = stop(config)?;
     // Claimed before anything is touched, so that no daemon starts meanwhile.
     let unclean = Claim::was_taken(&config.run_dir());
@@ -46,7 +47,17 @@ pub(super) fn run(config: &Config, out: &mut dyn Write) -> anyhow::Result<u8> {
             Err(error) => removed.problems.push(error.into()),
         }
     }
-    tell(config, stopped, &removed, out).map_err(Unwritten)?;
+    if purge && removed.problems.is_empty() {
+        match Files::new(&config.state_dir()).purge() {
+            Ok(true) => removed
+                .what
+                .push(format!("state directory {}", config.state_dir().display())),
+            Ok(false) => {}
+            Err(error) => removed.problems.push(error.into()),
+        }
+    }
+    let kept = !purge && config.state_dir().exists();
+    tell(config, stopped, &removed, kept, out).map_err(Unwritten)?;
     for problem in &removed.problems {
         // The exit code tells too, should nobody read this.
         let _ = io::stderr().write_all(report::text(problem).as_bytes());
@@ -106,7 +117,13 @@ fn claim(config: &Config) -> anyhow::Result<Claim> {
     }
 }
 
-fn tell(config: &Config, stopped: bool, removed: &Removed, out: &mut dyn Write) -> io::Result<()> {
+fn tell(
+    config: &Config,
+    stopped: bool,
+    removed: &Removed,
+    kept: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     if stopped {
         writeln!(out, "stopped the metad called `{}`", config.name)?;
     }
@@ -118,6 +135,13 @@ fn tell(config: &Config, stopped: bool, removed: &Removed, out: &mut dyn Write) 
             out,
             "nothing of a metad called `{}` is on this host",
             config.name
+        )?;
+    }
+    if kept {
+        writeln!(
+            out,
+            "kept {}: settings, passwords and keys; --purge removes them",
+            config.state_dir().display()
         )?;
     }
     out.flush()
@@ -137,9 +161,10 @@ mod tests {
                 .map(|problem| anyhow!((*problem).to_owned()))
                 .collect(),
         };
-        for (case, stopped, removed, expected) in [
+        for (case, stopped, kept, removed, expected) in [
             (
                 "nothing there",
+                false,
                 false,
                 removed(&[], &[]),
                 "nothing of a metad called `metad` is on this host\n",
@@ -147,11 +172,13 @@ mod tests {
             (
                 "clean stop",
                 true,
+                true,
                 removed(&[], &[]),
-                "stopped the metad called `metad`\n",
+                "stopped the metad called `metad`\nkept /var/lib/metad: settings, passwords and keys; --purge removes them\n",
             ),
             (
                 "after a crash",
+                false,
                 false,
                 removed(&["pins /sys/fs/bpf/metad", "interface metad0"], &[]),
                 "removed pins /sys/fs/bpf/metad\nremoved interface metad0\n",
@@ -159,12 +186,13 @@ mod tests {
             (
                 "only failures",
                 false,
+                false,
                 removed(&[], &["cannot remove x"]),
                 "",
             ),
         ] {
             let mut out = Vec::new();
-            tell(&config, stopped, &removed, &mut out).unwrap();
+            tell(&config, stopped, &removed, kept, &mut out).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{case}");
         }
     }

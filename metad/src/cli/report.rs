@@ -8,6 +8,8 @@ use std::io;
 use crate::admin::{self, ClientError};
 use crate::config;
 use crate::exit;
+use crate::prepare::host::HostError;
+use crate::settings::Refusal;
 
 /// Standard output cannot be written; told apart because a closed pipe is no failure.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,7 @@ fn own_code(error: &(dyn Error + 'static)) -> Option<u8> {
             ClientError::NotRunning { .. } => Some(exit::NOT_RUNNING),
             ClientError::Denied { .. } => Some(exit::DENIED),
             ClientError::Query(_) => Some(exit::UNKNOWN),
+            ClientError::Settings(refusal) => of_refusal(refusal),
             ClientError::Connection { .. }
             | ClientError::Silent { .. }
             | ClientError::Broken { .. }
@@ -97,8 +100,22 @@ fn own_code(error: &(dyn Error + 'static)) -> Option<u8> {
     if let Some(admin::Error::Taken { .. }) = error.downcast_ref() {
         return Some(exit::ALREADY_RUNNING);
     }
+    if let Some(HostError::Denied { .. }) = error.downcast_ref() {
+        return Some(exit::DENIED);
+    }
     let io = error.downcast_ref::<io::Error>()?;
     (io.kind() == io::ErrorKind::PermissionDenied).then_some(exit::DENIED)
+}
+
+fn of_refusal(refusal: &Refusal) -> Option<u8> {
+    match refusal {
+        Refusal::UnknownInstance { .. } => Some(exit::UNKNOWN),
+        Refusal::BadPath { .. } | Refusal::BadValue { .. } | Refusal::Malformed { .. } => {
+            Some(exit::USAGE)
+        }
+        Refusal::Ending => Some(exit::NOT_RUNNING),
+        Refusal::NotSet { .. } | Refusal::Full { .. } | Refusal::Unstored { .. } => None,
+    }
 }
 
 #[cfg(test)]

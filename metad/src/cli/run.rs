@@ -152,7 +152,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
 
     let desk = Desk {
         keep_alive: config.keep_alive,
-        state,
+        state: state.clone(),
         ..Desk::new(
             Arc::clone(&outputs.snapshot),
             Arc::clone(&outputs.swapped),
@@ -162,7 +162,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         )
     };
     let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
-    let daemon = Daemon::new(config, &outputs, signer, stop.clone());
+    let daemon = Daemon::new(config, &outputs, signer, state, stop.clone());
     let door = tokio::spawn(admin::serve(claim.listen()?, Arc::new(daemon), stopped));
     ready::tell(config);
     let ended = until_end(&stop, conducting, listening).await;

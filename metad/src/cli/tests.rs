@@ -26,7 +26,10 @@ pub(super) fn assert_snapshot(name: &str, text: &str) {
     );
 }
 
-const COMMANDS: [&str; 6] = ["serve", "check", "status", "query", "identity", "down"];
+const COMMANDS: [&str; 12] = [
+    "serve", "check", "status", "query", "identity", "set", "unset", "settings", "password",
+    "down", "domain", "network",
+];
 
 #[test]
 fn help_is_as_written_down() {
@@ -36,6 +39,10 @@ fn help_is_as_written_down() {
     for name in COMMANDS {
         let command = cli.find_subcommand_mut(name).unwrap();
         assert_snapshot(&format!("help-{name}"), &command.render_help().to_string());
+        if let Some(prepare) = command.find_subcommand_mut("prepare") {
+            let help = prepare.render_help().to_string();
+            assert_snapshot(&format!("help-{name}-prepare"), &help);
+        }
     }
 }
 
@@ -82,6 +89,19 @@ fn wrong_words_are_refused() {
         "metad serve --log metad=loud",
         "metad serve --log-format xml",
         "metad status --yaml",
+        "metad set web1 a",
+        "metad unset web1",
+        "metad unset web1 a --all",
+        "metad password",
+        "metad domain",
+        "metad domain prepare --datasource ec2",
+        "metad domain prepare web1",
+        "metad domain prepare web1 --datasource azure",
+        "metad domain prepare web1 --datasource ec2 --xml -",
+        "metad domain prepare --datasource ec2 --xml - --apply",
+        "metad domain prepare web1 --datasource ec2 --print --apply",
+        "metad network prepare",
+        "metad network prepare default --xml -",
         "metad identity",
         "metad identity key",
         "metad identity jwks --der",
@@ -102,7 +122,19 @@ fn right_words_are_taken() {
         "metad identity cert --der --name lab",
         "metad identity jwks --config /x",
         "metad identity openid-configuration --jwks-uri https://x",
+        "metad down --name lab --purge",
+        "metad set web1 a -",
+        "metad set web1 a -1 --json --force",
+        "metad unset web1 --all",
+        "metad unset web1 a/b",
+        "metad settings",
+        "metad settings web1 --json",
+        "metad password web1 --clear",
         "metad down --name lab",
+        "metad domain prepare web1 --datasource ec2 --apply --new-uuid --connect test:///default",
+        "metad domain prepare --datasource nocloud --seed-url http://h/ --xml - --print --replace",
+        "metad network prepare default --apply --config /x",
+        "metad network prepare --xml - --print",
     ] {
         if let Err(error) = Cli::try_parse_from(words.split(' ')) {
             panic!("{words}: {error}");

@@ -64,7 +64,9 @@ impl Conductor {
     /// Disks may be slow; the runtime's threads answer guests meanwhile.
     async fn store(&self, instance: Uuid, kept: Kept) -> Result<(), FileError> {
         let files = self.inputs.files.clone();
-        let written = tokio::task::spawn_blocking(move || files.write(instance, &kept)).await;
+        let before = self.inventory.kept().get(&instance).cloned();
+        let write = move || files.write(instance, before.as_ref(), &kept);
+        let written = tokio::task::spawn_blocking(write).await;
         written.unwrap_or_else(|error| Err(FileError::lost(error)))
     }
 }

@@ -39,8 +39,6 @@ pub struct Reply {
 /// What is not decided from the request and the answers alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
-    /// To send the password that the guest has left, instead of the body.
-    ShowPassword,
     /// To keep the request's body as the password that the guest leaves.
     KeepPassword,
 }

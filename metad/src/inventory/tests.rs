@@ -2,6 +2,7 @@
 
 mod kept;
 mod roles;
+mod templates;
 
 use super::*;
 use crate::interfaces::{Happening, Interface};

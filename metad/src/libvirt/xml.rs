@@ -9,6 +9,7 @@ use quick_xml::name::ResolveResult;
 /// The largest document, in octets: user-data, vendor-data and network-config of a mebibyte each, in base64.
 pub(crate) const SIZE_MAX: usize = 8 * 1024 * 1024;
 const DEPTH_MAX: usize = 64;
+const BOM: char = '\u{feff}';
 
 /// An element and everything in it.
 #[derive(Debug, Default)]
@@ -23,6 +24,12 @@ pub(crate) struct Element {
     text: Text,
     /// Where it starts, in octets from the start of the document.
     pub(crate) offset: usize,
+    /// Where its start tag ends.
+    pub(crate) content: usize,
+    /// Where its end tag starts; `None` for `<one/>`.
+    pub(crate) close: Option<usize>,
+    /// Where it ends.
+    pub(crate) end: usize,
 }
 
 /// The text that stands directly in an element.
@@ -128,27 +135,34 @@ pub(crate) fn parse(document: &str) -> Result<Element, XmlError> {
     }
     let mut reader = NsReader::from_str(document);
     let mut tree = Tree::default();
+    // The reader does not count a byte order mark.
+    let uncounted = document.strip_prefix(BOM).map_or(0, |_| BOM.len_utf8());
+    let place = |position: u64| {
+        let position = usize::try_from(position).unwrap_or(usize::MAX);
+        position.saturating_add(uncounted)
+    };
     loop {
-        let offset = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        let offset = place(reader.buffer_position());
         let refuse = |reason: String| XmlError::at(document, offset, reason);
         let event = match reader.read_event() {
             Ok(event) => event,
             Err(error) => {
-                let offset = usize::try_from(reader.error_position()).unwrap_or(offset);
+                let offset = place(reader.error_position());
                 return Err(XmlError::at(document, offset, error.to_string()));
             }
         };
+        let end = place(reader.buffer_position());
         match event {
             Event::Start(start) => {
-                let element = open(&reader, &start, offset).map_err(refuse)?;
+                let element = open(&reader, &start, offset..end).map_err(refuse)?;
                 tree.push(element).map_err(refuse)?;
             }
             Event::Empty(start) => {
-                let element = open(&reader, &start, offset).map_err(refuse)?;
+                let element = open(&reader, &start, offset..end).map_err(refuse)?;
                 tree.push(element).map_err(refuse)?;
-                tree.pop();
+                tree.pop(None, end);
             }
-            Event::End(_) => tree.pop(),
+            Event::End(_) => tree.pop(Some(offset), end),
             Event::Text(text) => tree.text(&text.xml10_content()).map_err(refuse)?,
             Event::CData(text) => tree.literal(&text.xml10_content()),
             Event::GeneralRef(reference) => {
@@ -185,8 +199,9 @@ impl Tree {
         Ok(())
     }
 
-    fn pop(&mut self) {
-        if let Some(closed) = self.open.pop() {
+    fn pop(&mut self, close: Option<usize>, end: usize) {
+        if let Some(mut closed) = self.open.pop() {
+            (closed.close, closed.end) = (close, end);
             match self.open.last_mut() {
                 Some(parent) => parent.children.push(closed),
                 None => self.root = Some(closed),
@@ -223,7 +238,7 @@ impl Tree {
 fn open(
     reader: &NsReader<&[u8]>,
     start: &BytesStart<'_>,
-    offset: usize,
+    tag: std::ops::Range<usize>,
 ) -> Result<Element, String> {
     let (namespace, name) = reader.resolver().resolve_element(start.name());
     let namespace = bound(&namespace)?;
@@ -246,7 +261,8 @@ fn open(
         namespace,
         name: name.as_ref().to_owned(),
         attributes,
-        offset,
+        offset: tag.start,
+        content: tag.end,
         ..Element::default()
     })
 }

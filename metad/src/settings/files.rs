@@ -15,13 +15,15 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Kept, Shelf};
-use crate::keyfile;
+use crate::{keyfile, signer};
 
 /// The files' directory in the state directory.
 const DIRECTORY: &str = "instances";
 /// What a file's name ends with, and that of one that is being written.
 const SUFFIX: &str = "json";
 const DRAFT: &str = "new";
+/// What else metad keeps in the state directory.
+const OURS: [&str; 3] = [super::secret::NAME, signer::KEY, signer::CERTIFICATE];
 /// Octets; far more than the limits on settings let anybody keep.
 const FILE_MAX: u64 = 8 * 1024 * 1024;
 /// The files' form. One of a later metad is left alone.
@@ -58,7 +60,7 @@ pub enum FileError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("cannot use {}: {problem}\nhelp: nothing is changed there; repair the file or move it away, then try again", path.display())]
+    #[error("cannot use {}: {problem}\nhelp: nothing is changed there; repair the file or move it away, and restart the daemon", path.display())]
     Wrong { path: PathBuf, problem: String },
 }
 
@@ -192,22 +194,26 @@ impl Files {
         }))
     }
 
-    /// Keeps this of an instance instead of what was kept before; without anything to keep, the file goes.
+    /// Keeps this of an instance instead of what was kept `before`; without anything to keep, the file goes.
     ///
     /// # Errors
     /// What was kept before is kept still, also where it is a file that cannot be read.
-    pub fn write(&self, instance: Uuid, kept: &Kept) -> Result<(), FileError> {
-        // Who repairs files by hand may have left one meanwhile that is not ours to replace.
-        self.read(instance)?;
+    pub fn write(
+        &self,
+        instance: Uuid,
+        before: Option<&Kept>,
+        kept: &Kept,
+    ) -> Result<(), FileError> {
         let path = self.path(instance);
+        // Who repairs a file by hand must not lose it to what was known without it.
+        if self.read(instance)?.is_some() && before.is_none() {
+            let problem = "it was put there since the daemon started, which has not read it";
+            return Err(wrong(&path, problem));
+        }
         let directory = self.root.join(DIRECTORY);
         if kept.is_empty() {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("remove", &path)(error));
-                }
-                Ok(()) | Err(_) => return sync(&directory),
-            }
+            removed(&path, fs::remove_file(&path))?;
+            return sync(&directory);
         }
         private_directory(&self.root)?;
         private_directory(&directory)?;
@@ -230,16 +236,30 @@ impl Files {
         sync(&directory)
     }
 
-    /// Removes the whole state directory: settings, passwords, the secret. `false`: there was none.
+    /// Removes what metad keeps in the state directory, then the directory; what others put there stays, and is an error.
+    /// `false`: there was none.
     ///
     /// # Errors
     /// Something of it stays.
     pub fn purge(&self) -> Result<bool, FileError> {
-        match fs::remove_dir_all(&self.root) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(failed("remove", &self.root)(error)),
+        if !self.root.exists() {
+            return Ok(false);
         }
+        let directory = self.root.join(DIRECTORY);
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let ending = path.extension().unwrap_or_default();
+            if ending == SUFFIX || ending == DRAFT {
+                removed(&path, fs::remove_file(&path))?;
+            }
+        }
+        removed(&directory, fs::remove_dir(&directory))?;
+        for name in OURS {
+            let path = self.root.join(name);
+            removed(&path, fs::remove_file(&path))?;
+        }
+        removed(&self.root, fs::remove_dir(&self.root))?;
+        Ok(true)
     }
 
     fn path(&self, instance: Uuid) -> PathBuf {
@@ -272,6 +292,13 @@ fn text(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
         keyfile::Refusal::Unreadable(source) => failed("read", path)(source),
         keyfile::Refusal::Unsafe(fault) => wrong(path, fault.to_string()),
     })
+}
+
+fn removed(path: &Path, result: io::Result<()>) -> Result<(), FileError> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Makes sure that a name stays given or taken over a loss of power.

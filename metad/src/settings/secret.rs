@@ -12,7 +12,7 @@ use crate::token::key::{self, LENGTH};
 use crate::token::{Key, KeyError};
 
 /// The secret's name in the state directory.
-const NAME: &str = "secret";
+pub(super) const NAME: &str = "secret";
 /// Octets of a seed: as many as nobody guesses, and twice as many letters in a path.
 const SEED: usize = 16;
 

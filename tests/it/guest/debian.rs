@@ -41,6 +41,9 @@ fn boot(
         metadata: Some(Metadata {
             public_keys: vec![("owner".to_owned(), key.public.clone())],
             user_data: Some(user_data),
+            vendor_data: Some(format!(
+                "#cloud-config\nwrite_files:\n  - path: /run/vendor\n    content: vendor-data of {name}\n"
+            )),
             http_tokens: tokens.map(str::to_owned),
             ..Metadata::default()
         }),
@@ -156,7 +159,7 @@ fn on_an_isolated_network_option_121_is_all_the_way_they_need() -> Result<()> {
     }
     let host = host()?;
     let nics = [1, 2].map(|number| Nic::new(Network::Isolated, number));
-    // The other way round than on the NAT network: 22.4.2 wants NoCloud spelt in its own way.
+    // The other way round than on the NAT network, so that both releases read both.
     let serial = Identity::Serial(Debian::Bookworm.nocloud_serial(NOCLOUD));
     let ec2 = boot(
         &host,
@@ -200,4 +203,53 @@ fn on_an_isolated_network_option_121_is_all_the_way_they_need() -> Result<()> {
     }
     ec2.guest.remove(&host.libvirt)?;
     nocloud.guest.remove(&host.libvirt)
+}
+
+#[test]
+fn both_as_openstack_take_name_key_data_and_network_from_it() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let host = host()?;
+    let releases = [
+        (Debian::Bookworm, "deb12-nova"),
+        (Debian::Trixie, "deb13-nova"),
+    ];
+    let mut guests = Vec::new();
+    for (number, (debian, name)) in (1..).zip(releases) {
+        let nic = Nic::new(Network::Default, number);
+        guests.push(boot(&host, name, debian, Identity::OpenStack, nic, None)?);
+    }
+    for booting in guests {
+        booting.configured("DataSourceOpenStack")?;
+        let name = booting.guest.name();
+        let asked = booting.asked_well(&host)?;
+        for file in [
+            "meta_data.json",
+            "user_data",
+            "vendor_data.json",
+            "vendor_data2.json",
+            "network_data.json",
+        ] {
+            let path = format!("/openstack/2018-08-27/{file}");
+            ensure!(
+                got(&asked, "GET", &path),
+                "{name} did not ask for {path}: {asked:?}"
+            );
+        }
+        let words = "cat /run/vendor; \
+                     sudo grep -o \"network configuration from ds.*'type': 'dhcp4'\" /var/log/cloud-init.log | head -n 1";
+        let said = booting.key.run("debian", booting.nic.address(), words)?;
+        let vendor = format!("vendor-data of {name}\n");
+        ensure!(
+            said.starts_with(&vendor),
+            "{name} has no vendor-data: {said}"
+        );
+        ensure!(
+            said.contains(&booting.nic.mac()),
+            "{name} has its network from elsewhere: {said}"
+        );
+        booting.guest.remove(&host.libvirt)?;
+    }
+    Ok(())
 }

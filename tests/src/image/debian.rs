@@ -30,12 +30,11 @@ impl Debian {
         }
     }
 
-    /// What must be in an SMBIOS serial number for this release's cloud-init to fetch NoCloud data from `url` over the
-    /// network: 22.4.2 tells the network stage by the name, 24.1 and later by the URL.
+    /// What must be in an SMBIOS serial number for cloud-init to fetch NoCloud data from `url` over the network: 22.4.2
+    /// has to be told the stage, 24.1 and later see it from the URL.
     pub fn nocloud_serial(self, url: &str) -> String {
         match self {
-            Self::Bookworm => format!("ds=nocloud-net;s={url}"),
-            Self::Trixie => format!("ds=nocloud;s={url}"),
+            Self::Bookworm | Self::Trixie => format!("ds=nocloud;dsmode=net;s={url}"),
         }
     }
 
@@ -274,18 +273,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_release_is_told_of_nocloud_in_its_own_words() {
+    fn both_releases_are_told_of_nocloud_in_the_same_words() {
         let url = "http://169.254.169.254/nocloud/";
-        for (debian, expected) in [
-            (
-                Debian::Bookworm,
-                "ds=nocloud-net;s=http://169.254.169.254/nocloud/",
-            ),
-            (
-                Debian::Trixie,
-                "ds=nocloud;s=http://169.254.169.254/nocloud/",
-            ),
-        ] {
+        let expected = "ds=nocloud;dsmode=net;s=http://169.254.169.254/nocloud/";
+        for debian in [Debian::Bookworm, Debian::Trixie] {
             assert_eq!(debian.nocloud_serial(url), expected, "{}", debian.suite());
         }
     }

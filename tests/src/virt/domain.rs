@@ -27,6 +27,8 @@ pub enum Identity {
     Ec2,
     /// The serial number is this text, such as `ds=nocloud;s=http://…`.
     Serial(String),
+    /// The product is Nova's: cloud-init takes it for OpenStack.
+    OpenStack,
 }
 
 /// A guest that does not exist yet.
@@ -49,7 +51,7 @@ impl Description {
         let hex = format!("{high:016x}{low:016x}");
         let start = match self.identity {
             Identity::Ec2 => "ec2",
-            Identity::Plain | Identity::Serial(_) => "0de",
+            Identity::Plain | Identity::Serial(_) | Identity::OpenStack => "0de",
         };
         let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default().to_owned();
         format!(
@@ -79,7 +81,7 @@ impl Description {
         let file = |name: &str| escape(&directory.join(name).to_string_lossy());
         let smbios = match &self.identity {
             Identity::Plain => "",
-            Identity::Ec2 | Identity::Serial(_) => "<smbios mode='sysinfo'/>",
+            Identity::Ec2 | Identity::Serial(_) | Identity::OpenStack => "<smbios mode='sysinfo'/>",
         };
         let (memory, processors, boot, disk) = match &self.system {
             System::Debian(image) | System::Ignition(image, _) => (
@@ -104,14 +106,15 @@ impl Description {
                 String::new(),
             ),
         };
-        let serial = match &self.identity {
+        let entry = match &self.identity {
             Identity::Plain => None,
-            Identity::Ec2 => Some(uuid.clone()),
-            Identity::Serial(text) => Some(escape(text)),
+            Identity::Ec2 => Some(("serial", uuid.clone())),
+            Identity::Serial(text) => Some(("serial", escape(text))),
+            Identity::OpenStack => Some(("product", "OpenStack Nova".to_owned())),
         };
-        let sysinfo = serial.map_or_else(String::new, |serial| {
+        let sysinfo = entry.map_or_else(String::new, |(name, value)| {
             format!(
-                "<sysinfo type='smbios'><system><entry name='serial'>{serial}</entry>\
+                "<sysinfo type='smbios'><system><entry name='{name}'>{value}</entry>\
                  <entry name='uuid'>{uuid}</entry></system></sysinfo>"
             )
         });

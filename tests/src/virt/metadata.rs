@@ -17,6 +17,7 @@ pub struct Metadata {
     /// `(name, key)`.
     pub public_keys: Vec<(String, String)>,
     pub user_data: Option<String>,
+    pub vendor_data: Option<String>,
     /// `(key, value)`.
     pub tags: Vec<(String, String)>,
     /// `optional` or `required`.
@@ -46,6 +47,7 @@ impl Metadata {
         simple("hostname", &self.hostname);
         simple("instance-type", &self.instance_type);
         simple("user-data", &self.user_data);
+        simple("vendor-data", &self.vendor_data);
         if let Some(zone) = &self.availability_zone {
             let zone = escape(zone);
             let _ = write!(

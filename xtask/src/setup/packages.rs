@@ -56,6 +56,8 @@ const NET: &[Package] = &[
     program("iproute2", "ip"),
     program("util-linux", "nsenter"),
     program("nftables", "nft"),
+    program("debconf", "debconf-set-selections"),
+    program("python3-venv", "python3"),
     program("curl", "curl"),
     program("openssl", "openssl"),
     // Debian's own Python has it, whatever else is called `python3` here.

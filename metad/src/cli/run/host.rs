@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::http::answer_as;
 use crate::instance::Mac;
 use crate::inventory::Hosted;
+use crate::settings::StateDesk;
 use crate::signer::{Certificate, Signer};
 
 /// Answers the admin socket.
@@ -18,6 +19,7 @@ pub(super) struct Daemon {
     name: String,
     outputs: Outputs,
     signer: Signer,
+    state: StateDesk,
     stop: watch::Sender<bool>,
 }
 
@@ -26,12 +28,14 @@ impl Daemon {
         config: &Config,
         outputs: &Outputs,
         signer: Signer,
+        state: StateDesk,
         stop: watch::Sender<bool>,
     ) -> Self {
         Self {
             name: config.name.to_string(),
             outputs: outputs.clone(),
             signer,
+            state,
             stop,
         }
     }
@@ -94,6 +98,10 @@ impl Host for Daemon {
 
     fn certificate(&self) -> Certificate {
         self.signer.certificate().clone()
+    }
+
+    fn state(&self) -> &StateDesk {
+        &self.state
     }
 
     fn stop(&self) {

@@ -198,6 +198,32 @@ fn unknown_keys_name_their_place_and_the_nearest() {
 }
 
 #[test]
+fn variables_of_installers_are_a_tree_that_templates_can_name() {
+    assert_told(&[
+        (
+            "a number",
+            "[install]\nvariables = 1",
+            "line 2, column 13: [install.variables] must be a table, not a number",
+        ),
+        (
+            "an unknown key beside them",
+            "[install]\ntemplate = \"x\"",
+            "line 2, column 1: unknown key `template` in [install]\nhelp: did you mean `templates`?",
+        ),
+        (
+            "a key with a slash",
+            "[install.variables]\n\"a/b\" = 1",
+            "line 1, column 1: [install.variables] holds the character '/'; `/` may not stand in a key",
+        ),
+        (
+            "a number beyond all",
+            "[install.variables]\na = [99999999999999999999]",
+            "line 2, column 6: this number is larger than any template needs",
+        ),
+    ]);
+}
+
+#[test]
 fn bad_choices_name_the_allowed_ones() {
     assert_told(&[
         (

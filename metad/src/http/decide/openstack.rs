@@ -16,7 +16,10 @@ pub(super) fn decide(ask: &Ask<'_>, path: &str) -> Reply {
     let password =
         below == PASSWORD && version.is_some_and(|version| find(ask, version, PASSWORD).is_some());
     if password && may_leave_one(ask) && ask.method == Method::POST {
-        return found(ask, Content::Text, Bytes::new()).after(Errand::KeepPassword);
+        return match &ask.instance.password {
+            Some(_left) => super::super::password::taken(),
+            None => found(ask, Content::Text, Bytes::new()).after(Errand::KeepPassword),
+        };
     }
     if !is_read(ask.method) {
         return Reply::not_allowed(if password && may_leave_one(ask) {
@@ -37,7 +40,8 @@ pub(super) fn decide(ask: &Ask<'_>, path: &str) -> Reply {
             answer(ask, find(ask, Version::LATEST, path))
         }
         Some(_) if password => {
-            answer(ask, find(ask, Version::LATEST, PASSWORD)).after(Errand::ShowPassword)
+            let left = ask.instance.password.clone();
+            found(ask, Content::Text, left.unwrap_or_default())
         }
         // Files stand beside the versions only.
         Some(version) if below.split('/').next() != Some(CONTENT) => {

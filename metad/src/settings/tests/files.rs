@@ -25,6 +25,12 @@ fn one() -> Kept {
     )
 }
 
+/// Keeps it instead of what is kept there now.
+fn keep(files: &Files, kept: &Kept) {
+    let before = files.read(WEB1).unwrap();
+    files.write(WEB1, before.as_ref(), kept).unwrap();
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
@@ -33,7 +39,7 @@ fn mode(path: &Path) -> u32 {
 fn what_is_kept_comes_back_and_is_for_its_owner_alone() {
     let (_directory, files, file) = state();
     assert_eq!(files.load().kept, Shelf::new(), "nothing there yet");
-    files.write(WEB1, &one()).unwrap();
+    keep(&files, &one());
     let loaded = files.load();
     assert_eq!(loaded.kept, Shelf::from([(WEB1, one())]));
     assert_eq!(loaded.problems, []);
@@ -41,17 +47,17 @@ fn what_is_kept_comes_back_and_is_for_its_owner_alone() {
     assert_eq!(mode(file.parent().unwrap()), 0o700);
     assert_eq!(mode(file.parent().unwrap().parent().unwrap()), 0o700);
     let other = kept("web1", &json!({"a": 1}), None);
-    files.write(WEB1, &other).unwrap();
+    keep(&files, &other);
     assert_eq!(files.load().kept, Shelf::from([(WEB1, other)]));
-    files.write(WEB1, &Kept::default()).unwrap();
+    keep(&files, &Kept::default());
     assert!(!file.exists(), "nothing to keep, no file");
-    files.write(WEB1, &Kept::default()).unwrap();
+    keep(&files, &Kept::default());
 }
 
 #[test]
 fn the_form_of_a_file_stays_as_it_is_documented() {
     let (_directory, files, file) = state();
-    files.write(WEB1, &one()).unwrap();
+    keep(&files, &one());
     let expected = json!({
         "version": 1,
         "uuid": "ec2a1b2c-3d4e-5f60-7182-93a4b5c6d7e8",
@@ -66,13 +72,13 @@ fn the_form_of_a_file_stays_as_it_is_documented() {
 #[test]
 fn a_write_that_fails_half_way_leaves_what_was_there() {
     let (_directory, mut files, file) = state();
-    files.write(WEB1, &one()).unwrap();
+    keep(&files, &one());
     files.fill = |file, octets| {
         file.write_all(&octets[..octets.len() / 2])?;
         Err(io::ErrorKind::StorageFull.into())
     };
     let error = files
-        .write(WEB1, &kept("web1", &json!({"a": "b"}), None))
+        .write(WEB1, Some(&one()), &kept("web1", &json!({"a": "b"}), None))
         .unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with("cannot write "), "{text}");
@@ -88,14 +94,14 @@ fn a_write_that_fails_half_way_leaves_what_was_there() {
 #[test]
 fn a_draft_of_one_who_was_killed_is_swept_away() {
     let (_directory, files, file) = state();
-    files.write(WEB1, &one()).unwrap();
+    keep(&files, &one());
     fs::write(file.with_extension("new"), "{\"versi").unwrap();
     let loaded = files.load();
     assert_eq!(loaded.problems, []);
     assert_eq!(loaded.kept, Shelf::from([(WEB1, one())]));
     assert!(!file.with_extension("new").exists());
     fs::write(file.with_extension("new"), "{\"versi").unwrap();
-    files.write(WEB1, &one()).unwrap();
+    keep(&files, &one());
 }
 
 /// What may happen to a file.
@@ -105,11 +111,11 @@ type Spoil = fn(&Path);
 fn a_file_that_cannot_be_used_is_told_and_never_written_over() {
     let spoil = |change: Spoil| {
         let (directory, files, file) = state();
-        files.write(WEB1, &one()).unwrap();
+        keep(&files, &one());
         change(&file);
         let loaded = files.load();
-        let refused = files.write(WEB1, &kept("web1", &json!({"a": "b"}), None));
-        let emptied = files.write(WEB1, &Kept::default());
+        let refused = files.write(WEB1, Some(&one()), &kept("web1", &json!({"a": "b"}), None));
+        let emptied = files.write(WEB1, Some(&one()), &Kept::default());
         drop(directory);
         (loaded, refused.is_err() && emptied.is_err())
     };
@@ -150,7 +156,7 @@ fn a_file_that_cannot_be_used_is_told_and_never_written_over() {
 #[test]
 fn what_is_called_otherwise_is_told_and_left_alone() {
     let (_directory, files, file) = state();
-    files.write(WEB1, &one()).unwrap();
+    keep(&files, &one());
     let note = file.with_file_name("note.txt");
     fs::write(&note, "mine").unwrap();
     let loaded = files.load();
@@ -170,19 +176,34 @@ fn a_directory_that_others_write_to_is_not_used() {
     let state = file.parent().unwrap().parent().unwrap();
     fs::create_dir(state).unwrap();
     fs::set_permissions(state, Permissions::from_mode(0o777)).unwrap();
-    let error = files.write(WEB1, &one()).unwrap_err();
+    let error = files.write(WEB1, Some(&one()), &one()).unwrap_err();
     let line = error.line();
     assert!(line.ends_with(": others may write it"), "{line}");
     fs::set_permissions(state, Permissions::from_mode(0o755)).unwrap();
-    files.write(WEB1, &one()).unwrap();
+    keep(&files, &one());
 }
 
 #[test]
 fn purging_leaves_nothing() {
     let (directory, files, _) = state();
-    files.write(WEB1, &one()).unwrap();
+    keep(&files, &one());
     Secret::open(&directory.path().join("state")).unwrap();
+    let state = directory.path().join("state");
+    fs::write(state.join("note.txt"), "mine").unwrap();
+    assert!(files.purge().is_err(), "what others put there stays");
+    fs::remove_file(state.join("note.txt")).unwrap();
     assert!(files.purge().unwrap());
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     assert!(!files.purge().unwrap(), "nothing there");
+}
+
+#[test]
+fn a_file_that_was_repaired_meanwhile_is_not_lost() {
+    let (_directory, files, _) = state();
+    keep(&files, &one());
+    let error = files
+        .write(WEB1, None, &kept("web1", &json!({"a": "b"}), None))
+        .unwrap_err();
+    assert!(error.to_string().contains("restart the daemon"), "{error}");
+    assert_eq!(files.load().kept, Shelf::from([(WEB1, one())]));
 }
