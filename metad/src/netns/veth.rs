@@ -6,7 +6,6 @@ mod ipv6;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 
 use metad_common::slot;
 use rtnetlink::packet_route::link::{
@@ -36,12 +35,6 @@ pub enum VethError {
         interface: String,
         #[source]
         source: rtnetlink::Error,
-    },
-    #[error("cannot write {}", path.display())]
-    Setting {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
     },
     #[error("the interface {0} is not there although it was made just now")]
     Vanished(String),
@@ -148,7 +141,7 @@ async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
         .ok_or_else(|| VethError::Vanished(inside.to_owned()))?;
     let with_ipv6 = ipv6::is_there();
     if with_ipv6 {
-        ipv6::silence(&loopback, &far)?;
+        ipv6::silence(&loopback, &far);
     }
     for interface in [&loopback, &far] {
         let up = LinkUnspec::new_with_index(interface.index).up().build();

@@ -53,6 +53,7 @@ fn compare_all(attach: &str) -> Result<()> {
 fn compare(attach: &str, end: End) -> Result<()> {
     let lab = host_with_bridge()?;
     let (alice, bob) = (guest(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
+    alice.ip("-6 route add fd00:ec2::254/128 dev eth0")?;
     let before = Snapshot::settled(&lab)?;
     let mut daemon = lab.serve(&Settings {
         attach,

@@ -2,7 +2,6 @@
 //! sent there but answers: no address detection, no router solicitation, no multicast report.
 
 use std::fs;
-use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
@@ -30,13 +29,13 @@ pub(super) fn is_there() -> bool {
     Path::new(SETTINGS).exists()
 }
 
-/// Keeps an interface that is not up yet from talking.
-pub(super) fn silence(loopback: &Interface, far: &Interface) -> Result<(), VethError> {
-    write(&loopback.name, "disable_ipv6", "0")?;
+/// Keeps an interface that is not up yet from talking. Where settings cannot be written, as in some containers, it may
+/// talk, and `reply` drops what it says.
+pub(super) fn silence(loopback: &Interface, far: &Interface) {
+    write(&loopback.name, "disable_ipv6", "0");
     for (setting, value) in QUIET {
-        write(&far.name, setting, value)?;
+        write(&far.name, setting, value);
     }
-    Ok(())
 }
 
 /// Adds addresses, neighbour and route. The addresses are on the loopback interface: on the far end, each would join a
@@ -75,7 +74,9 @@ pub(super) async fn configure(
         .map_err(step("add the IPv6 route to", &far.name))
 }
 
-fn write(interface: &str, setting: &'static str, value: &str) -> Result<(), VethError> {
+fn write(interface: &str, setting: &str, value: &str) {
     let path = Path::new(SETTINGS).join(interface).join(setting);
-    fs::write(&path, value).map_err(|source: io::Error| VethError::Setting { path, source })
+    if let Err(error) = fs::write(&path, value) {
+        tracing::warn!(path = %path.display(), %error, "cannot write a setting of metad's namespace");
+    }
 }
