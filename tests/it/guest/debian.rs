@@ -13,13 +13,13 @@ use super::{DEBIAN_BOOT, LOGIN, asked, host};
 const NOCLOUD: &str = "http://169.254.169.254/nocloud/";
 
 /// A Debian guest that is booting, and what its owner gave it.
-struct Booting {
-    guest: Guest,
+pub(super) struct Booting {
+    pub(super) guest: Guest,
     nic: Nic,
     key: Key,
 }
 
-fn boot(
+pub(super) fn boot(
     host: &Host,
     name: &str,
     debian: Debian,
@@ -52,8 +52,9 @@ fn boot(
 }
 
 impl Booting {
-    /// Waits for the end of cloud-init; host name, key and user-data must have been applied, which only a log-in tells.
-    fn configured(&self, source: &str) -> Result<()> {
+    /// Waits for the end of cloud-init; host name, key, user-data and, but on EC2, which has none, vendor-data must have
+    /// been applied, which only a log-in tells.
+    pub(super) fn configured(&self, source: &str) -> Result<()> {
         let name = self.guest.name();
         let end = self.guest.wait_cloud_init(DEBIAN_BOOT)?;
         needs::note(&format!(
@@ -61,11 +62,17 @@ impl Booting {
             Seconds(self.guest.age())
         ));
         ensure!(end.contains(source), "{name}: {end}");
-        let words = "hostname && cat /run/proof";
-        let said = self
-            .key
-            .run_soon("debian", self.nic.address(), words, LOGIN)?;
-        let expected = format!("{name}\nuser-data of {name}\n");
+        let words = "hostname; cat /run/proof; cat /run/vendor";
+        let said = self.key.run_soon(
+            "debian",
+            self.nic.address(),
+            &format!("{words}; true"),
+            LOGIN,
+        )?;
+        let mut expected = format!("{name}\nuser-data of {name}\n");
+        if source != "DataSourceEc2" {
+            expected.push_str(&format!("vendor-data of {name}\n"));
+        }
         ensure!(
             said == expected,
             "{name} says {said:?}, and not {expected:?}"
@@ -73,8 +80,13 @@ impl Booting {
         Ok(())
     }
 
+    /// Runs a command in it.
+    pub(super) fn run(&self, command: &str) -> Result<String> {
+        self.key.run("debian", self.nic.address(), command)
+    }
+
     /// Everything it asked for, from its own NIC, answered 200.
-    fn asked_well(&self, host: &Host) -> Result<Vec<Asked>> {
+    pub(super) fn asked_well(&self, host: &Host) -> Result<Vec<Asked>> {
         let name = self.guest.name();
         let tap = self.guest.tap(&host.libvirt, self.nic)?;
         let asked = asked(host, name);
@@ -189,9 +201,7 @@ fn on_an_isolated_network_option_121_is_all_the_way_they_need() -> Result<()> {
         booting.configured(source)?;
         let asked = booting.asked_well(&host)?;
         ensure!(got(&asked, method, path), "{asked:?}");
-        let routes = booting
-            .key
-            .run("debian", booting.nic.address(), "ip route")?;
+        let routes = booting.run("ip route")?;
         ensure!(
             !routes.contains("default"),
             "the network has a way out: {routes}"
@@ -237,14 +247,9 @@ fn both_as_openstack_take_name_key_data_and_network_from_it() -> Result<()> {
                 "{name} did not ask for {path}: {asked:?}"
             );
         }
-        let words = "cat /run/vendor; echo; \
-                     sudo grep -o 'network configuration from ds.*' /var/log/cloud-init.log | head -n 1";
-        let said = booting.key.run("debian", booting.nic.address(), words)?;
-        let vendor = format!("vendor-data of {name}\n");
-        ensure!(
-            said.starts_with(&vendor),
-            "{name} has no vendor-data: {said}"
-        );
+        let words =
+            "sudo grep -o 'network configuration from ds.*' /var/log/cloud-init.log | head -n 1";
+        let said = booting.run(words)?;
         ensure!(
             said.contains("'dhcp4'") && said.contains(&booting.nic.mac()),
             "{name} has its network from elsewhere: {said}"
