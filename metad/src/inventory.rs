@@ -5,6 +5,7 @@
 
 mod bindings;
 mod kept;
+mod machine;
 mod merge;
 mod notice;
 mod roles;
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use metad_common::abi::{NicKey, NicSlot};
 
-use self::bindings::{Binding, Bindings, Claim, NicName, Refused};
+use self::bindings::{Bindings, Claim, NicName, Refused};
+use self::machine::{Machine, answers};
 use self::roles::Roles;
 use self::views::Views;
 use crate::config::Identity;
@@ -26,7 +28,7 @@ use crate::install::Templates;
 use crate::instance::{Dialect, Instance, Mac, Nic, Switch};
 use crate::interfaces::Interfaces;
 use crate::record::Defaults;
-use crate::render::{self, Answers};
+use crate::render::Answers;
 use crate::settings::{Secret, Shelf};
 use crate::source::{Change, SourceIndex};
 
@@ -120,21 +122,6 @@ pub struct Inventory {
     unread: Vec<(String, String)>,
     /// Of instances that changed since they were last handed out.
     notices: Vec<Arc<Notice>>,
-}
-
-/// A machine as it was last rendered.
-#[derive(Debug)]
-struct Machine {
-    source: SourceIndex,
-    reading: u64,
-    running: bool,
-    instance: Arc<Instance>,
-    answers: Vec<Arc<Answers>>,
-    /// What could not be rendered.
-    problems: BTreeSet<String>,
-    notice: Arc<Notice>,
-    /// Slot and generation of each NIC, as they were last published.
-    places: Vec<Option<(Slot, u64)>>,
 }
 
 impl Inventory {
@@ -316,69 +303,6 @@ impl Inventory {
         }
         claims
     }
-}
-
-impl Machine {
-    /// Whether a NIC has got or lost its place since this was last asked.
-    fn moved(&mut self, seats: &[Option<Arc<Seat>>]) -> bool {
-        let place = |seat: &Arc<Seat>| (seat.slot, seat.generation);
-        let places: Vec<_> = seats.iter().map(|seat| seat.as_ref().map(place)).collect();
-        let moved = places != self.places;
-        self.places = places;
-        moved
-    }
-
-    fn seats<'a>(
-        &'a self,
-        name: &'a str,
-        bindings: &'a Bindings,
-    ) -> impl Iterator<Item = Option<Arc<Seat>>> + 'a {
-        self.instance
-            .nics
-            .iter()
-            .zip(&self.answers)
-            .enumerate()
-            .map(move |(index, (nic, answers))| {
-                let name = NicName {
-                    machine: name.to_owned(),
-                    mac: nic.mac,
-                };
-                let Binding {
-                    slot,
-                    generation,
-                    ifindex,
-                    interface,
-                    ..
-                } = bindings.get(&name)?;
-                Some(Arc::new(Seat {
-                    slot: *slot,
-                    generation: *generation,
-                    instance: Arc::clone(&self.instance),
-                    nic: index,
-                    mac: nic.mac,
-                    interface: interface.clone(),
-                    ifindex: *ifindex,
-                    answers: Arc::clone(answers),
-                    notice: Arc::clone(&self.notice),
-                }))
-            })
-    }
-}
-
-/// What every NIC of an instance is told, and what it should be and cannot.
-fn answers(instance: &Instance, templates: &Templates) -> (Vec<Arc<Answers>>, BTreeSet<String>) {
-    let mut problems = BTreeSet::new();
-    let of_nic = |nic| {
-        let mut answers = render::answers(instance, nic);
-        if instance.options.dialects.has(Dialect::Install) {
-            let rendered = templates.render(instance, nic);
-            answers.install(&rendered.files);
-            problems.extend(rendered.problems);
-        }
-        Arc::new(answers)
-    };
-    let answers = (0..instance.nics.len()).map(of_nic).collect();
-    (answers, problems)
 }
 
 /// The interface whose index stands beside the MAC address in the kernel's table.

@@ -1,0 +1,92 @@
+//! A machine as it was last rendered, and the seats that follow from where its NICs are.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::bindings::{Binding, Bindings, NicName};
+use super::{Notice, Seat, Slot};
+use crate::install::Templates;
+use crate::instance::{Dialect, Instance};
+use crate::render::{self, Answers};
+use crate::source::SourceIndex;
+
+/// A machine as it was last rendered.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) source: SourceIndex,
+    pub(super) reading: u64,
+    pub(super) running: bool,
+    pub(super) instance: Arc<Instance>,
+    pub(super) answers: Vec<Arc<Answers>>,
+    /// What could not be rendered.
+    pub(super) problems: BTreeSet<String>,
+    pub(super) notice: Arc<Notice>,
+    /// Slot and generation of each NIC, as they were last published.
+    pub(super) places: Vec<Option<(Slot, u64)>>,
+}
+
+impl Machine {
+    /// Whether a NIC has got or lost its place since this was last asked.
+    pub(super) fn moved(&mut self, seats: &[Option<Arc<Seat>>]) -> bool {
+        let place = |seat: &Arc<Seat>| (seat.slot, seat.generation);
+        let places: Vec<_> = seats.iter().map(|seat| seat.as_ref().map(place)).collect();
+        let moved = places != self.places;
+        self.places = places;
+        moved
+    }
+
+    pub(super) fn seats<'a>(
+        &'a self,
+        name: &'a str,
+        bindings: &'a Bindings,
+    ) -> impl Iterator<Item = Option<Arc<Seat>>> + 'a {
+        self.instance
+            .nics
+            .iter()
+            .zip(&self.answers)
+            .enumerate()
+            .map(move |(index, (nic, answers))| {
+                let name = NicName {
+                    machine: name.to_owned(),
+                    mac: nic.mac,
+                };
+                let Binding {
+                    slot,
+                    generation,
+                    ifindex,
+                    interface,
+                    ..
+                } = bindings.get(&name)?;
+                Some(Arc::new(Seat {
+                    slot: *slot,
+                    generation: *generation,
+                    instance: Arc::clone(&self.instance),
+                    nic: index,
+                    mac: nic.mac,
+                    interface: interface.clone(),
+                    ifindex: *ifindex,
+                    answers: Arc::clone(answers),
+                    notice: Arc::clone(&self.notice),
+                }))
+            })
+    }
+}
+
+/// What every NIC of an instance is told, and what it should be and cannot.
+pub(super) fn answers(
+    instance: &Instance,
+    templates: &Templates,
+) -> (Vec<Arc<Answers>>, BTreeSet<String>) {
+    let mut problems = BTreeSet::new();
+    let of_nic = |nic| {
+        let mut answers = render::answers(instance, nic);
+        if instance.options.dialects.has(Dialect::Install) {
+            let rendered = templates.render(instance, nic);
+            answers.install(&rendered.files);
+            problems.extend(rendered.problems);
+        }
+        Arc::new(answers)
+    };
+    let answers = (0..instance.nics.len()).map(of_nic).collect();
+    (answers, problems)
+}
