@@ -293,6 +293,52 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_network_offers_follows_from_its_addresses() {
+        let none = Offer::default();
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        for (case, body, expected) in [
+            (
+                "a bridge of somebody else's",
+                "<forward mode='bridge'/><bridge name='br0'/>",
+                none.clone(),
+            ),
+            (
+                "NAT with DHCP",
+                "<forward/><ip address='10.0.0.1' prefix='24'><dhcp/></ip>",
+                Offer {
+                    dhcp4: Some(true),
+                    gateways: addresses(&["10.0.0.1"]),
+                    nameservers: addresses(&["10.0.0.1"]),
+                    ..none.clone()
+                },
+            ),
+            (
+                "isolated, without DHCP or names",
+                "<dns enable='no'/><ip address='10.0.0.1' prefix='24'/>",
+                Offer {
+                    dhcp4: Some(false),
+                    ..none.clone()
+                },
+            ),
+            (
+                "IPv6 with and without DHCP",
+                "<dns enable='no'/><ip family='ipv6' address='fd00::1' prefix='64'><dhcp/></ip>\
+                 <ip family='ipv6' address='fd01::1' prefix='64'/>",
+                Offer {
+                    dhcp6: Some(true),
+                    announced: true,
+                    ..none.clone()
+                },
+            ),
+        ] {
+            let network = parse(&format!("<network><name>n</name>{body}</network>")).unwrap();
+            let mut nic = nic(1);
+            network.complete(&mut nic);
+            assert_eq!(nic.offer, expected, "{case}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_mutated_network_is_read_or_refused(from in 0..DEFAULT.len(), length in 0..40_usize, put in "[<>/a-z'0-9.=:]{0,8}") {

@@ -6,7 +6,13 @@ use super::*;
 use crate::instance::Dialect;
 
 /// A place to start from, and the headers that one needs there.
-const ROOTS: [(Dialect, &str, &[(&str, &str)]); 5] = [
+type Root = (
+    Dialect,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+const ROOTS: [Root; 5] = [
     (Dialect::OpenStack, "/openstack/", &[]),
     (
         Dialect::Gce,
