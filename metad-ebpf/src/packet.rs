@@ -108,11 +108,12 @@ impl Packet {
         mut from: [Address; 2],
         mut to: [Address; 2],
     ) -> Result<(), Reason> {
+        const LENGTH: u32 = 2 * 16;
+        const _: () = assert!(size_of::<[Address; 2]>() == LENGTH as usize);
         let failed = Err(Reason::RewriteFailed);
-        let length = size_of::<[Address; 2]>() as u32;
         let (old, new) = (&raw mut from, &raw mut to);
         // SAFETY: both point to so many octets of ours, aligned as the helper's words are, which it only reads.
-        let change = unsafe { bpf_csum_diff(old.cast(), length, new.cast(), length, 0) };
+        let change = unsafe { bpf_csum_diff(old.cast(), LENGTH, new.cast(), LENGTH, 0) };
         let change = u64::try_from(change).or(Err(Reason::RewriteFailed))?;
         let tcp = offset::IPV6_TCP + offset::CHECKSUM;
         self.ctx

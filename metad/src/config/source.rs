@@ -22,7 +22,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// What holds without a [[source]].
+/// What holds where no source is named.
 pub(super) fn default_sources() -> Vec<Source> {
     vec![
         Source::Libvirt {
