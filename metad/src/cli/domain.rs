@@ -56,7 +56,7 @@ pub(super) struct Prepare {
     #[arg(long, value_name = "URL")]
     seed_url: Option<String>,
     #[command(flatten)]
-    ways: Ways,
+    pub(super) ways: Ways,
 }
 
 impl Prepare {
@@ -128,7 +128,7 @@ impl Prepare {
         } else {
             let last = format!(
                 "Nothing was changed. To make it so: `{}`",
-                self.command(&found.name)
+                self.command(&uri)
             );
             shown.diff(&last, out)?;
         }
@@ -178,26 +178,20 @@ impl Prepare {
             .with_context(|| format!("cannot prepare {what} for {}", self.datasource.word()))
     }
 
-    /// These words again, with `--apply`.
-    fn command(&self, name: &str) -> String {
-        let mut words = format!(
-            "metad domain prepare {name} --datasource {}",
-            self.datasource.word()
-        );
-        for (given, word) in [(self.new_uuid, " --new-uuid"), (self.replace, " --replace")] {
+    /// What was given, with `--apply`.
+    pub(super) fn command(&self, uri: &str) -> String {
+        let mut words = vec!["domain", "prepare"];
+        words.extend(self.domain.as_deref());
+        words.extend(["--datasource", self.datasource.word()]);
+        for (given, word) in [(self.new_uuid, "--new-uuid"), (self.replace, "--replace")] {
             if given {
-                words.push_str(word);
+                words.push(word);
             }
         }
-        for (word, value) in [
-            ("--seed-url", &self.seed_url),
-            ("--connect", &self.ways.connect),
-        ] {
-            if let Some(value) = value {
-                words.push_str(&format!(" {word} '{value}'"));
-            }
+        if let Some(url) = &self.seed_url {
+            words.extend(["--seed-url", url]);
         }
-        words + " --apply"
+        self.ways.again(&words, uri)
     }
 
     fn notes(&self, found: Option<&Found>, prepared: &Prepared) -> Vec<(&'static str, String)> {

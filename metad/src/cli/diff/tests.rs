@@ -115,3 +115,78 @@ fn what_is_printed_can_be_prepared_to_the_last_octet() {
     );
     assert!(text.contains(nat), "a network that needs nothing: {text}");
 }
+
+#[test]
+fn the_command_that_is_suggested_repeats_what_was_given() {
+    let told = |words: &[&str]| {
+        let cli = Cli::try_parse_from(words.iter().copied()).unwrap();
+        if let Command::Network(network::Network::Prepare(prepare)) = &cli.command {
+            let command = ["network", "prepare", "my net"];
+            return prepare.ways.again(&command, "qemu:///system");
+        }
+        let Command::Domain(domain::Domain::Prepare(prepare)) = &cli.command else {
+            panic!("{:?} prepares nothing", cli.command)
+        };
+        let uri = prepare.ways.connect.as_deref();
+        prepare.command(uri.unwrap_or("qemu:///system"))
+    };
+    for (words, expected) in [
+        (
+            &["domain", "prepare", "web1", "--datasource", "ec2"][..],
+            "sudo metad domain prepare web1 --datasource ec2 --apply",
+        ),
+        (
+            &[
+                "domain",
+                "prepare",
+                "my web's",
+                "--datasource",
+                "nocloud",
+                "--config",
+                "my lab.toml",
+                "--name",
+                "lab",
+                "--connect",
+                "test:///default",
+                "--seed-url",
+                "http://h/%s/",
+                "--replace",
+                "--new-uuid",
+            ],
+            r"sudo metad domain prepare 'my web'\''s' --datasource nocloud --new-uuid --replace --seed-url http://h/%s/ --config 'my lab.toml' --name lab --connect test:///default --apply",
+        ),
+        (
+            &[
+                "domain",
+                "prepare",
+                "web1",
+                "--datasource",
+                "ec2",
+                "--connect",
+                "qemu+ssh://a@b/system?x=$y",
+            ],
+            "sudo metad domain prepare web1 --datasource ec2 --connect 'qemu+ssh://a@b/system?x=$y' --apply",
+        ),
+        (
+            &[
+                "domain",
+                "prepare",
+                "web1",
+                "--datasource",
+                "ec2",
+                "--connect",
+                "qemu:///session",
+            ],
+            "metad domain prepare web1 --datasource ec2 --connect qemu:///session --apply",
+        ),
+        (
+            &[
+                "network", "prepare", "my net", "--config", "lab.toml", "--name", "lab",
+            ],
+            "sudo metad network prepare 'my net' --config lab.toml --name lab --apply",
+        ),
+    ] {
+        let words = [&["metad"], words].concat();
+        assert_eq!(told(&words), expected);
+    }
+}
