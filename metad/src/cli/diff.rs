@@ -112,8 +112,12 @@ pub(super) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// Prints the whole text, for `virsh define`.
+    /// Prints the whole text, for `virsh define`. What the operator should know goes to standard error.
     pub(super) fn print(&self, out: &mut dyn Write) -> anyhow::Result<u8> {
+        for warning in &self.prepared.warnings {
+            // Nobody is left to be told where standard error is closed.
+            let _ = writeln!(io::stderr(), "note: {}", printable(warning));
+        }
         out.write_all(self.prepared.text.as_bytes())
             .map_err(Unwritten)?;
         Ok(exit::SUCCESS)

@@ -190,3 +190,62 @@ fn the_command_that_is_suggested_repeats_what_was_given() {
         assert_eq!(told(&words), expected);
     }
 }
+
+#[test]
+fn a_file_is_looked_at_with_its_own_options() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = "<metadata><instance xmlns='urn:metad:instance:1'><options http-tokens='required'/></instance></metadata>";
+    let file = directory.path().join("web1.xml");
+    std::fs::write(
+        &file,
+        DOMAIN.replace("<memory", &format!("{options}<memory")),
+    )
+    .unwrap();
+    let configuration = directory.path().join("metad.toml");
+    let state = directory.path().join("state");
+    let text = format!(
+        "name = \"no-metad\"\nstate-directory = \"{}\"\n",
+        state.display()
+    );
+    std::fs::write(&configuration, text).unwrap();
+    let told = |datasource: &str| {
+        said(
+            &[
+                "metad",
+                "domain",
+                "prepare",
+                "--datasource",
+                datasource,
+                "--replace",
+                "--xml",
+                file.to_str().unwrap(),
+                "--config",
+                configuration.to_str().unwrap(),
+            ],
+            directory.path(),
+        )
+    };
+    let text = told("nocloud");
+    assert!(
+        text.contains("note: the guest will find nothing at http://169.254.169.254/nocloud/"),
+        "{text}"
+    );
+    let text = told("openstack");
+    assert!(
+        text.contains("note: metad will answer OpenStack's paths with 404"),
+        "{text}"
+    );
+
+    crate::settings::Secret::open(&state).unwrap();
+    let text = told("nocloud");
+    assert!(!text.contains("will find nothing"), "{text}");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("+") && line.contains("ds=nocloud"))
+        .unwrap();
+    let (_, url) = line
+        .split_once("s=http://169.254.169.254/nocloud/")
+        .unwrap();
+    let (seed, _) = url.split_once('/').unwrap();
+    assert_eq!(seed.len(), 32, "{line}");
+}
