@@ -116,20 +116,22 @@ fn what_is_printed_can_be_prepared_to_the_last_octet() {
     assert!(text.contains(nat), "a network that needs nothing: {text}");
 }
 
+/// The command that these words suggest.
+fn suggested(words: &[&str]) -> String {
+    let cli = Cli::try_parse_from(words.iter().copied()).unwrap();
+    if let Command::Network(network::Network::Prepare(prepare)) = &cli.command {
+        let command = ["network", "prepare", "my net"];
+        return prepare.ways.again(&command, "qemu:///system");
+    }
+    let Command::Domain(domain::Domain::Prepare(prepare)) = &cli.command else {
+        panic!("{:?} prepares nothing", cli.command)
+    };
+    let uri = prepare.ways.connect.as_deref();
+    prepare.command(uri.unwrap_or("qemu:///system"))
+}
+
 #[test]
 fn the_command_that_is_suggested_repeats_what_was_given() {
-    let told = |words: &[&str]| {
-        let cli = Cli::try_parse_from(words.iter().copied()).unwrap();
-        if let Command::Network(network::Network::Prepare(prepare)) = &cli.command {
-            let command = ["network", "prepare", "my net"];
-            return prepare.ways.again(&command, "qemu:///system");
-        }
-        let Command::Domain(domain::Domain::Prepare(prepare)) = &cli.command else {
-            panic!("{:?} prepares nothing", cli.command)
-        };
-        let uri = prepare.ways.connect.as_deref();
-        prepare.command(uri.unwrap_or("qemu:///system"))
-    };
     for (words, expected) in [
         (
             &["domain", "prepare", "web1", "--datasource", "ec2"][..],
@@ -187,7 +189,7 @@ fn the_command_that_is_suggested_repeats_what_was_given() {
         ),
     ] {
         let words = [&["metad"], words].concat();
-        assert_eq!(told(&words), expected);
+        assert_eq!(suggested(&words), expected);
     }
 }
 

@@ -51,91 +51,60 @@ const REQUIRED: &str = "<options http-tokens='required'/>";
 const SECRET: &str = "<options nocloud-prefix='secret'/>";
 const OPEN: &str = "<options http-tokens='required' nocloud-prefix='open'/>";
 
-#[test]
-fn a_secret_prefix_is_looked_up_or_said_to_be_unknown() {
-    let (silent, unaware) = (Daemon::Silent, Daemon::Unaware);
-    let (plain, secret, none) = (knows(Some(SEED_URL)), knows(Some(KNOWN)), knows(None));
-    let lost = "`sudo metad status --json` says where, as `nocloud-url`";
-    let unasked = "metad does not run, or this user may not ask it";
-    for (case, options, is_file, daemon, url, words) in [
-        ("open, unasked", "", false, &silent, None, vec![unasked]),
-        ("open, a file", "", true, &silent, None, vec![]),
-        ("open, known", "", false, &plain, Some(SEED_URL), vec![]),
-        ("a record's secret", "", false, &secret, Some(KNOWN), vec![]),
-        (
-            "tokens, unasked",
-            REQUIRED,
-            false,
-            &silent,
-            None,
-            vec![lost],
-        ),
-        ("tokens, a file", REQUIRED, true, &silent, None, vec![lost]),
-        (
-            "tokens, a file, undefined",
-            REQUIRED,
-            true,
-            &unaware,
-            None,
-            vec![lost],
-        ),
-        (
-            "tokens, a file, known",
-            REQUIRED,
-            true,
-            &secret,
-            Some(KNOWN),
-            vec![],
-        ),
-        ("secret, a file", SECRET, true, &silent, None, vec![lost]),
-        (
-            "secret, a newer file",
-            SECRET,
-            true,
-            &plain,
-            None,
-            vec![lost],
-        ),
-        (
-            "secret, not yet so",
-            SECRET,
-            false,
-            &plain,
-            Some(SEED_URL),
-            vec![lost],
-        ),
-        (
-            "tokens, but open, a file",
-            OPEN,
-            true,
-            &silent,
-            None,
-            vec![],
-        ),
-        (
-            "a record leaves it out",
-            "",
-            false,
-            &none,
-            None,
-            vec!["no NoCloud files"],
-        ),
-    ] {
+const LOST: &[&str] = &["`sudo metad status --json` says where, as `nocloud-url`"];
+const UNASKED: &[&str] = &["metad does not run, or this user may not ask it"];
+const NONE: &[&str] = &["metad gives this instance no NoCloud files"];
+
+/// A case, the options, the daemon, and the URL and notes that follow; no URL is the plain one.
+type Row<'a> = (&'a str, &'a str, &'a Daemon, Option<&'a str>, &'a [&'a str]);
+
+#[track_caller]
+fn assert_nocloud<const N: usize>(is_file: bool, rows: [Row<'_>; N]) {
+    for (case, options, daemon, url, words) in rows {
         let document = document(PLAIN, options);
         let plan = Plan {
             is_file,
             ..plan(&document, Datasource::Nocloud, daemon)
         };
         let found = looked(&plan);
-        assert_notes(case, &found, &words);
-        // The plain prefix is what is taken without a URL.
-        let found = found.seed_url.as_deref();
-        assert_eq!(
-            found.filter(|found| *found != SEED_URL),
-            url.filter(|url| *url != SEED_URL),
-            "{case}"
-        );
+        assert_notes(case, &found, words);
+        assert_eq!(found.seed_url.as_deref(), url, "{case}");
     }
+}
+
+#[test]
+fn a_domains_secret_prefix_is_asked_for_or_said_to_be_unknown() {
+    let (silent, plain, secret) = (Daemon::Silent, knows(Some(SEED_URL)), knows(Some(KNOWN)));
+    assert_nocloud(
+        false,
+        [
+            ("open, unasked", "", &silent, None, UNASKED),
+            ("open", "", &plain, None, &[]),
+            ("a record's secret", "", &secret, Some(KNOWN), &[]),
+            ("a record's dialects", "", &knows(None), None, NONE),
+            ("tokens, unasked", REQUIRED, &silent, None, LOST),
+            ("tokens", REQUIRED, &secret, Some(KNOWN), &[]),
+            ("secret from the next start", SECRET, &plain, None, LOST),
+            ("tokens, but open", OPEN, &plain, None, &[]),
+        ],
+    );
+}
+
+#[test]
+fn a_files_secret_prefix_is_asked_for_or_said_to_be_unknown() {
+    let (silent, plain, secret) = (Daemon::Silent, knows(Some(SEED_URL)), knows(Some(KNOWN)));
+    assert_nocloud(
+        true,
+        [
+            ("open", "", &silent, None, &[]),
+            ("tokens, unasked", REQUIRED, &silent, None, LOST),
+            ("tokens, undefined", REQUIRED, &Daemon::Unaware, None, LOST),
+            ("tokens", REQUIRED, &secret, Some(KNOWN), &[]),
+            ("secret, unasked", SECRET, &silent, None, LOST),
+            ("secret once defined", SECRET, &plain, None, LOST),
+            ("tokens, but open", OPEN, &silent, None, &[]),
+        ],
+    );
 }
 
 #[test]
