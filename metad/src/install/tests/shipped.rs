@@ -177,7 +177,11 @@ fn a_variable_of_another_kind_or_word_gives_no_answers() {
         ),
         ("a known word", json!({"when_done": "reboot"}), None),
         ("a slip", json!({"when_done": "Reboot"}), Some(word)),
-        ("an unknown word", json!({"when_done": "explode"}), Some(word)),
+        (
+            "an unknown word",
+            json!({"when_done": "explode"}),
+            Some(word),
+        ),
         (
             "a list where a text belongs",
             json!({"locale": ["de_DE.UTF-8"]}),
