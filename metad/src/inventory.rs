@@ -19,7 +19,7 @@ use std::time::Duration;
 use metad_common::abi::{NicKey, NicSlot};
 
 use self::bindings::{Bindings, Claim, NicName, Refused};
-use self::machine::{Machine, answers};
+use self::machine::{Machine, answers, doubles};
 use self::roles::Roles;
 use self::views::Views;
 use crate::config::Identity;
@@ -194,6 +194,13 @@ impl Inventory {
         let instances = machines.map(|(name, machine)| (name.as_str(), &*machine.instance));
         snapshot.problems.extend(self.roles.problems(instances));
         snapshot.problems.extend(complaints(&refused, &claims));
+        let doubles = doubles(&self.machines).into_iter().map(|(name, of)| {
+            let problem = format!(
+                "it is not answered: `{of}` has the same UUID, which tokens and settings go by"
+            );
+            (name.to_owned(), problem)
+        });
+        snapshot.problems.extend(doubles);
         let of_templates = self.templates.problems().iter();
         let install = "installers' answers";
         snapshot
@@ -281,7 +288,13 @@ impl Inventory {
 
     fn claims(&self, interfaces: &Interfaces) -> BTreeMap<NicName, Claim> {
         let mut claims = BTreeMap::new();
-        for (name, machine) in self.machines.iter().filter(|(_, machine)| machine.running) {
+        let doubles = doubles(&self.machines);
+        let answered = |name: &String| !doubles.contains_key(name.as_str());
+        for (name, machine) in self
+            .machines
+            .iter()
+            .filter(|(name, machine)| machine.running && answered(name))
+        {
             for nic in &machine.instance.nics {
                 let Some(interface) = place(self.identity, nic, interfaces) else {
                     continue;

@@ -176,12 +176,16 @@ pub(crate) fn build(
     }
 }
 
-/// Finds cargo's target directory above one of its products.
+/// Finds cargo's target directory above one of its products: what holds the directory of a profile, which cargo locks,
+/// or else the nearest one with a tag, which cargo puts only into a directory that it made itself.
 pub(crate) fn target_directory(product: &Path) -> Option<&Path> {
-    product
-        .ancestors()
-        .filter(|directory| directory.join("CACHEDIR.TAG").is_file())
-        .last()
+    let nearest = |file| {
+        let mut above = product.ancestors();
+        above.find(|directory| directory.join(file).is_file())
+    };
+    nearest(".cargo-lock")
+        .and_then(Path::parent)
+        .or_else(|| nearest("CACHEDIR.TAG"))
 }
 
 /// Variables that the cargo around a build script (or `cargo xtask`) set for the host build.
@@ -294,6 +298,26 @@ mod tests {
         ] {
             assert_eq!(version(verbose), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn target_directory_is_found_with_and_without_cargos_tag() {
+        let clone = tempfile::tempdir().unwrap();
+        let target = clone.path().join("target");
+        let profile = target.join("debug");
+        let product = profile.join("build/metad-1/out");
+        std::fs::create_dir_all(&product).unwrap();
+        std::fs::write(clone.path().join("CACHEDIR.TAG"), "").unwrap();
+        std::fs::write(profile.join(".cargo-lock"), "").unwrap();
+        let made_beforehand = target_directory(&product);
+        assert_eq!(made_beforehand, Some(target.as_path()), "no tag");
+        std::fs::remove_file(profile.join(".cargo-lock")).unwrap();
+        std::fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
+        assert_eq!(
+            target_directory(&product),
+            Some(target.as_path()),
+            "no lock"
+        );
     }
 
     #[test]

@@ -185,12 +185,14 @@ impl<'a> Session<'a> {
         }
         let mut networks = BTreeMap::new();
         for uuid in work.domains {
-            let event = match connection.lookup_domain_by_uuid(uuid) {
-                Ok(domain) => self.readings.read(connection, &domain, uuid, &mut networks),
-                Err(error) if is_gone(&error) => Ok(self.readings.gone(uuid)),
-                Err(error) => Err(error),
+            // It may go between the two calls, too.
+            let read = connection
+                .lookup_domain_by_uuid(uuid)
+                .and_then(|domain| self.readings.read(connection, &domain, uuid, &mut networks));
+            let event = match read {
+                Err(error) if is_gone(&error) => self.readings.gone(uuid),
+                read => read.or_else(|error| self.failed(connection, uuid, &error))?,
             };
-            let event = event.or_else(|error| self.failed(connection, uuid, &error))?;
             if !self.tell(event).await {
                 return Err(End::Stopped);
             }

@@ -14,6 +14,7 @@ use crate::source::{Event, State};
 use host::{DEADLINE, Guest, URI, Watched, watch_libvirt};
 
 mod host;
+mod last;
 
 #[tokio::test]
 async fn a_domain_is_followed_from_definition_to_removal() {
@@ -51,12 +52,7 @@ async fn a_domain_is_followed_from_definition_to_removal() {
         .subject("stopped", &guest.key, |subject| !subject.running)
         .await;
     guest.domain.undefine().unwrap();
-    let key = guest.key.clone();
-    libvirt
-        .until("gone", |event| {
-            (event == Event::Gone { key: key.clone() }).then_some(())
-        })
-        .await;
+    libvirt.gone(&guest.key).await;
 }
 
 #[tokio::test]

@@ -9,9 +9,11 @@ use rustix::mount::{
 };
 
 /// Directories that get an empty file system of their own. `/run` whole: it holds `netns`, `libvirt`, `metad` and
-/// every pid file.
-const EMPTY: [&str; 5] = [
+/// every pid file. metad's own state and configuration must not be those of a metad that serves this machine.
+const EMPTY: [&str; 7] = [
     "/run",
+    "/etc/metad",
+    "/var/lib/metad",
     "/etc/libvirt",
     "/var/lib/libvirt",
     "/var/log/libvirt",
@@ -31,7 +33,7 @@ pub(super) fn isolate() -> Result<()> {
     fresh("sysfs", "/sys", "")?;
     fresh("bpf", "/sys/fs/bpf", "mode=0700")?;
     for place in EMPTY {
-        // On a machine that has never seen libvirt its directories do not exist yet.
+        // On a machine that has never seen libvirt or metad these do not exist yet.
         fs::create_dir_all(place).with_context(|| format!("cannot create {place}"))?;
         fresh("tmpfs", place, "mode=0755")?;
     }

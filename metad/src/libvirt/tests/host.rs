@@ -1,6 +1,6 @@
 //! What the tests of a session stand on: a session that is listened to, and a domain of the test driver.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use virt::connect::Connect;
 use virt::domain::Domain;
 
-use crate::libvirt::{Session, metadata, start};
+use crate::libvirt::{Session, events, metadata, start};
 use crate::source::{Change, Event, Outlet, State, Subject};
 
 pub(super) const URI: &str = "test:///default";
@@ -21,7 +21,24 @@ pub(super) struct Watched {
     pub(super) reread: Arc<Notify>,
 }
 
+/// Keeps one subscription to the host for as long as the process lives.
+///
+/// All connections to [`URI`] share one queue of events inside libvirt, which looks at whether anybody is subscribed
+/// before it locks that queue. An event that meets the last subscription leaving is therefore queued for nobody, and
+/// as long as it lies there no later event wakes libvirt's loop: whoever subscribes next hears nothing. With a
+/// subscription that stays, none is the last.
+pub(super) fn inhabit() {
+    static INHABITED: Once = Once::new();
+    INHABITED.call_once(|| {
+        events::start_loop().unwrap();
+        let connection = Connect::open_read_only(Some(URI)).unwrap();
+        let (bell, _) = mpsc::unbounded_channel();
+        std::mem::forget(events::subscribe(&connection, &bell).unwrap());
+    });
+}
+
 pub(super) fn watch_libvirt(uri: &str) -> Watched {
+    inhabit();
     let (sender, changes) = mpsc::channel(64);
     let reread = Arc::new(Notify::new());
     let outlet = Outlet {
@@ -69,6 +86,16 @@ impl Watched {
         .await
     }
 
+    /// Waits until a domain is not there: said by its own event, or by a full list that came first.
+    pub(super) async fn gone(&mut self, key: &str) {
+        self.until("gone", |event| match event {
+            Event::Gone { key: gone } => (gone == key).then_some(()),
+            Event::Synced { keys } => (!keys.iter().any(|here| here == key)).then_some(()),
+            _ => None,
+        })
+        .await;
+    }
+
     pub(super) async fn synced(&mut self) -> Vec<String> {
         self.until("synced", |event| match event {
             Event::Synced { keys } => Some(keys),
@@ -94,6 +121,7 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn define(name: &str) -> Self {
+        inhabit();
         let connection = Connect::open(Some(URI)).unwrap();
         let uuid =
             Uuid::from_u128(0x5254_0000_0000_4000_8000_0000_0000_0000 + u128::from(checksum(name)));
