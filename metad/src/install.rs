@@ -12,7 +12,7 @@ mod filters;
 mod tests;
 pub mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -57,6 +57,8 @@ pub struct Templates {
     environment: Environment<'static>,
     /// Those that installers may ask for.
     served: Vec<String>,
+    /// Those that they might, if they were no mistakes.
+    broken: BTreeSet<String>,
     config: Install,
     problems: Vec<String>,
 }
@@ -65,6 +67,8 @@ pub struct Templates {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Rendered {
     pub files: BTreeMap<String, Bytes>,
+    /// The names of templates that gave no file.
+    pub failed: BTreeSet<String>,
     /// Why others are not there.
     pub problems: Vec<String>,
 }
@@ -87,17 +91,24 @@ impl Templates {
         environment.set_fuel(Some(FUEL));
         filters::add(&mut environment);
         let mut served = Vec::new();
+        let mut broken = BTreeSet::new();
         let mut problems = files.problems.clone();
         for (name, text) in &files.texts {
             match environment.add_template_owned(name.clone(), text.clone()) {
                 Ok(()) if files::is_served(name) => served.push(name.clone()),
                 Ok(()) => {}
-                Err(error) => problems.push(say(name, &error)),
+                Err(error) => {
+                    problems.push(say(name, &error));
+                    if files::is_served(name) {
+                        broken.insert(name.clone());
+                    }
+                }
             }
         }
         Self {
             environment,
             served,
+            broken,
             config,
             problems,
         }
@@ -110,7 +121,10 @@ impl Templates {
 
     /// Renders every file for the NIC number `nic` of an instance.
     pub fn render(&self, instance: &Instance, nic: usize) -> Rendered {
-        let mut rendered = Rendered::default();
+        let mut rendered = Rendered {
+            failed: self.broken.clone(),
+            ..Rendered::default()
+        };
         if self.served.is_empty() {
             let directory = self.config.templates.display();
             let problem = format!("it is to be installed, and {directory} holds no template");
@@ -122,7 +136,10 @@ impl Templates {
                 Ok(octets) => {
                     rendered.files.insert(name.clone(), octets.into());
                 }
-                Err(error) => rendered.problems.push(say(name, &error)),
+                Err(error) => {
+                    rendered.problems.push(say(name, &error));
+                    rendered.failed.insert(name.clone());
+                }
             }
         }
         rendered

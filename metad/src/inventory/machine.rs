@@ -85,7 +85,7 @@ pub(super) fn answers(
         let mut answers = render::answers(instance, nic);
         if instance.options.dialects.has(Dialect::Install) {
             let rendered = templates.render(instance, nic);
-            answers.install(&rendered.files);
+            answers.install(&rendered.files, rendered.failed);
             problems.extend(rendered.problems);
         }
         Arc::new(answers)

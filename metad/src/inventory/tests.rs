@@ -227,6 +227,22 @@ fn a_source_that_is_away_keeps_its_guests_answered() {
 }
 
 #[test]
+fn who_claims_a_nics_place_too_is_named() {
+    let mut inventory = inventory(Identity::Port);
+    inventory.apply(put(0, domain("web1", 1)));
+    inventory.apply(put(0, domain("web2", 1)));
+    let resolution = resolve(&mut inventory);
+    assert!(resolution.nics.is_empty());
+    let expected = [("web1", "web2"), ("web2", "web1")].map(|(name, rival)| {
+        let problem = format!(
+            "NIC {MAC} on vnet0 is not answered: `{rival}` claims the same MAC address there, and neither gets it"
+        );
+        (name.to_owned(), problem)
+    });
+    assert_eq!(resolution.snapshot.problems, expected);
+}
+
+#[test]
 fn a_tap_that_comes_back_makes_its_source_look_again() {
     let mut inventory = inventory(Identity::Port);
     inventory.apply(put(0, domain("web1", 1)));
