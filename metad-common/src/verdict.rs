@@ -71,6 +71,19 @@ pub struct Segment {
     pub opens: bool,
 }
 
+impl Segment {
+    /// The MAC address that answers come from: the one that the guest wrote to, or `own`, the interface's, where that one
+    /// is a group's.
+    #[inline(always)]
+    pub fn answers_from(&self, own: [u8; 6]) -> [u8; 6] {
+        if self.asked_mac[0] & 1 == 1 {
+            own
+        } else {
+            self.asked_mac
+        }
+    }
+}
+
 /// The fate of a frame from metad's namespace: nothing passes on to the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyVerdict {
@@ -149,7 +162,8 @@ fn tcp_segment<F: Frame + ?Sized>(
         .octets::<12>(offset::ETH_DESTINATION)
         .ok_or(Reason::Truncated)?;
     let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = macs;
-    if d0 & 1 == 1 {
+    // A forged advertisement can have a guest write to a group MAC address over IPv6. ARP's claims never get that far.
+    if d0 & 1 == 1 && service.ipv6().is_none() {
         return Err(Reason::NotUnicast);
     }
     let [g0, g1, p0, p1] = frame

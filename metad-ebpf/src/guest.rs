@@ -32,7 +32,8 @@ pub(crate) fn deliver(packet: &Packet, segment: &Segment) -> Result<Action, Reas
         segment.asked_port
     };
     let key = FlowKey::new(slot, segment.service, segment.guest_port, daemon_port);
-    remember(segment, key, ifindex, identity)?;
+    let asked_mac = segment.answers_from(port.mac);
+    remember(segment, key, ifindex, identity, asked_mac)?;
     if let (Some(asked), Some(inside)) = (segment.service.ipv6(), segment.service.ipv6_inside()) {
         if refused {
             let port = offset::IPV6_TCP + offset::DESTINATION_PORT;
@@ -59,12 +60,18 @@ pub(crate) fn leads_outside(packet: &Packet) -> bool {
 
 /// Records where the connection's answers go. A connection is made anew by its SYN only, or once it was forgotten.
 #[inline(always)]
-fn remember(segment: &Segment, key: FlowKey, ifindex: u32, identity: u32) -> Result<(), Reason> {
+fn remember(
+    segment: &Segment,
+    key: FlowKey,
+    ifindex: u32,
+    identity: u32,
+    asked_mac: [u8; 6],
+) -> Result<(), Reason> {
     // SAFETY: the value is read before anything is written to this map.
     if let Some(known) = unsafe { maps::FLOWS.get(key) } {
         let same = known.ifindex == ifindex
             && known.guest_address == segment.guest_address
-            && known.asked_mac == segment.asked_mac
+            && known.asked_mac == asked_mac
             && known.asked_port == segment.asked_port;
         if same {
             return Ok(());
@@ -78,7 +85,7 @@ fn remember(segment: &Segment, key: FlowKey, ifindex: u32, identity: u32) -> Res
         identity,
         guest_address: segment.guest_address,
         guest_mac: segment.guest_mac,
-        asked_mac: segment.asked_mac,
+        asked_mac,
         asked_port: segment.asked_port,
         zero: [0; 2],
     };

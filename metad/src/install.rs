@@ -22,9 +22,8 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::instance::Instance;
-
 use self::engine::{Done, Job};
+use crate::instance::Instance;
 
 pub use engine::Engine;
 pub use files::Files;
@@ -60,6 +59,8 @@ pub struct Templates {
     texts: BTreeMap<String, String>,
     /// Those that installers may ask for.
     served: Vec<String>,
+    /// Those that they might, if they were no mistakes.
+    broken: BTreeSet<String>,
     config: Install,
     problems: Vec<String>,
     /// Those that ended their process, and what they were told when they did.
@@ -70,6 +71,8 @@ pub struct Templates {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Rendered {
     pub files: BTreeMap<String, Bytes>,
+    /// The names of templates that gave no file.
+    pub failed: BTreeSet<String>,
     /// Why others are not there.
     pub problems: Vec<String>,
 }
@@ -93,15 +96,20 @@ impl Templates {
         let names: Vec<String> = texts.keys().cloned().collect();
         let (done, _) = each(engine, &texts, &names, None);
         let mut problems = files.problems.clone();
+        let mut broken = BTreeSet::new();
         for (name, problem) in done.problems {
             texts.remove(&name);
             problems.push(problem);
+            if files::is_served(&name) {
+                broken.insert(name);
+            }
         }
         let served = texts.keys().filter(|name| files::is_served(name));
         Self {
             engine,
             served: served.cloned().collect(),
             texts,
+            broken,
             config,
             problems,
             costly: Mutex::default(),
@@ -115,7 +123,10 @@ impl Templates {
 
     /// Renders every file for the NIC number `nic` of an instance.
     pub fn render(&self, instance: &Instance, nic: usize) -> Rendered {
-        let mut rendered = Rendered::default();
+        let mut rendered = Rendered {
+            failed: self.broken.clone(),
+            ..Rendered::default()
+        };
         if self.served.is_empty() {
             let directory = self.config.templates.display();
             let problem = format!("it is to be installed, and {directory} holds no template");
@@ -143,6 +154,7 @@ impl Templates {
             problems.extend(done.problems);
             self.remember(&costly, &known);
         }
+        rendered.failed.extend(problems.keys().cloned());
         rendered.problems = problems.into_values().collect();
         rendered
     }

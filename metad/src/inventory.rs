@@ -19,7 +19,7 @@ use std::time::Duration;
 use metad_common::abi::{NicKey, NicSlot};
 
 use self::bindings::{Bindings, Claim, NicName, Refused};
-use self::machine::{Machine, answers};
+use self::machine::{Machine, answers, doubles};
 use self::roles::Roles;
 use self::views::Views;
 use crate::config::Identity;
@@ -194,6 +194,13 @@ impl Inventory {
         let instances = machines.map(|(name, machine)| (name.as_str(), &*machine.instance));
         snapshot.problems.extend(self.roles.problems(instances));
         snapshot.problems.extend(complaints(&refused, &claims));
+        let doubles = doubles(&self.machines).into_iter().map(|(name, of)| {
+            let problem = format!(
+                "it is not answered: `{of}` has the same UUID, which tokens and settings go by"
+            );
+            (name.to_owned(), problem)
+        });
+        snapshot.problems.extend(doubles);
         let of_templates = self.templates.problems().iter();
         let install = "installers' answers";
         snapshot
@@ -281,7 +288,13 @@ impl Inventory {
 
     fn claims(&self, interfaces: &Interfaces) -> BTreeMap<NicName, Claim> {
         let mut claims = BTreeMap::new();
-        for (name, machine) in self.machines.iter().filter(|(_, machine)| machine.running) {
+        let doubles = doubles(&self.machines);
+        let answered = |name: &String| !doubles.contains_key(name.as_str());
+        for (name, machine) in self
+            .machines
+            .iter()
+            .filter(|(name, machine)| machine.running && answered(name))
+        {
             for nic in &machine.instance.nics {
                 let Some(interface) = place(self.identity, nic, interfaces) else {
                     continue;
@@ -324,7 +337,7 @@ fn complaints<'a>(
     refused: &'a Refused,
     claims: &'a BTreeMap<NicName, Claim>,
 ) -> impl Iterator<Item = (String, String)> + 'a {
-    let say = |name: &NicName, why: &str| {
+    let say = |name: &NicName, why: String| {
         let interface = claims
             .get(name)
             .map_or("?", |claim| claim.interface.as_str());
@@ -334,16 +347,37 @@ fn complaints<'a>(
         )
     };
     let unconfirmed = "the interface came back and its source has not named it since";
-    let contested = "another instance claims the same MAC address there";
+    let contested_by = |name: &NicName| {
+        let rivals: Vec<_> = rivals(name, claims)
+            .map(|rival| format!("`{rival}`"))
+            .collect();
+        let claim = if rivals.len() == 1 { "claims" } else { "claim" };
+        let rivals = rivals.join(", ");
+        format!("{rivals} {claim} the same MAC address there, and neither gets it")
+    };
     let without_slot = "every slot is taken or resting";
+    let contested = refused.contested.iter();
+    let contested = contested.map(move |name| say(name, contested_by(name)));
     let lists = [
         (&refused.unconfirmed, unconfirmed),
-        (&refused.contested, contested),
         (&refused.without_slot, without_slot),
     ];
-    lists
+    let others = lists
         .into_iter()
-        .flat_map(move |(names, why)| names.iter().map(move |name| say(name, why)))
+        .flat_map(move |(names, why)| names.iter().map(move |name| say(name, why.to_owned())));
+    contested.chain(others)
+}
+
+/// The other machines that claim a NIC's place.
+fn rivals<'a>(
+    name: &'a NicName,
+    claims: &'a BTreeMap<NicName, Claim>,
+) -> impl Iterator<Item = &'a str> {
+    let place = claims.get(name).and_then(|claim| claim.ifindex);
+    let others = claims.iter().filter(move |(other, claim)| {
+        *other != name && other.mac == name.mac && claim.ifindex == place
+    });
+    others.map(|(other, _)| other.machine.as_str())
 }
 
 #[cfg(test)]

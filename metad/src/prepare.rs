@@ -7,6 +7,7 @@
 mod domain;
 pub mod host;
 mod network;
+pub mod outlook;
 mod seed;
 mod smbios;
 mod splice;

@@ -25,7 +25,7 @@ mod tree;
 mod version;
 mod vultr;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -50,6 +50,8 @@ pub struct Answers {
     /// One for each dialect that answers this instance, by paths below the dialect's own prefix. EC2's stand below
     /// `/<version>/`: `""` is that directory itself, `meta-data/instance-id` a leaf.
     trees: BTreeMap<Dialect, Tree>,
+    /// Installers' files that there should be and are not, by path.
+    failed: BTreeSet<String>,
     /// When these answers came to be, for `Last-Modified`.
     pub made: SystemTime,
     /// What was signed for this NIC.
@@ -61,6 +63,7 @@ impl Default for Answers {
     fn default() -> Self {
         Self {
             trees: BTreeMap::new(),
+            failed: BTreeSet::new(),
             made: SystemTime::UNIX_EPOCH,
             proofs: Arc::default(),
         }
@@ -68,10 +71,16 @@ impl Default for Answers {
 }
 
 impl Answers {
-    /// Adds the files that an installer asks for, by path.
-    pub fn install(&mut self, files: &BTreeMap<String, Bytes>) {
+    /// Adds the files that an installer asks for, by path, and the paths of those that could not be made.
+    pub fn install(&mut self, files: &BTreeMap<String, Bytes>, failed: BTreeSet<String>) {
+        self.failed = failed;
         let tree = Tree::from(install::directory(files));
         self.trees.insert(Dialect::Install, tree);
+    }
+
+    /// Whether an installer's file should be at `path` and could not be made.
+    pub fn is_failed(&self, path: &str) -> bool {
+        self.failed.contains(path)
     }
 
     /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
@@ -198,6 +207,7 @@ pub fn answers_made(instance: &Instance, nic: usize, made: SystemTime) -> Answer
     }
     Answers {
         trees,
+        failed: BTreeSet::new(),
         made,
         proofs: Arc::default(),
     }

@@ -41,7 +41,7 @@ pub enum Error {
         path.display()
     )]
     Directory { path: PathBuf, source: io::Error },
-    #[error("cannot {what} {}", path.display())]
+    #[error("cannot {what} {}{}", path.display(), for_root(source))]
     File {
         what: &'static str,
         path: PathBuf,
@@ -67,6 +67,14 @@ pub enum Error {
     Certificate { path: PathBuf, problem: String },
     #[error("cannot make an identity key: {problem}")]
     Make { problem: String },
+}
+
+fn for_root(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        "\n  help: try again as root, with sudo"
+    } else {
+        ""
+    }
 }
 
 /// A signature could not be made.

@@ -306,13 +306,13 @@ mod tests {
         let target = clone.path().join("target");
         let profile = target.join("debug");
         let product = profile.join("build/metad-1/out");
-        std::fs::create_dir_all(&product).unwrap();
-        std::fs::write(clone.path().join("CACHEDIR.TAG"), "").unwrap();
-        std::fs::write(profile.join(".cargo-lock"), "").unwrap();
+        fs::create_dir_all(&product).unwrap();
+        fs::write(clone.path().join("CACHEDIR.TAG"), "").unwrap();
+        fs::write(profile.join(".cargo-lock"), "").unwrap();
         let made_beforehand = target_directory(&product);
         assert_eq!(made_beforehand, Some(target.as_path()), "no tag");
-        std::fs::remove_file(profile.join(".cargo-lock")).unwrap();
-        std::fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
+        fs::remove_file(profile.join(".cargo-lock")).unwrap();
+        fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
         assert_eq!(
             target_directory(&product),
             Some(target.as_path()),

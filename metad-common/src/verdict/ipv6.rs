@@ -1,7 +1,7 @@
 //! IPv6 frames from a guest: TCP to a metadata address, and neighbour discovery about one.
 //!
 //! A claim that hides behind extension headers is not looked for: whatever MAC address a guest takes for that of a
-//! metadata address, its frames to it are ours at its own tap.
+//! metadata address, a group's too, its frames to it are ours at its own tap.
 
 use super::{Segment, TCP, Verdict, tcp_segment};
 use crate::abi::Address;
@@ -88,10 +88,14 @@ fn ends<F: Frame + ?Sized>(frame: &F, shift: usize) -> Option<Ends> {
     if !Service::may_begin_with(from) && !Service::may_begin_with(to) {
         return None;
     }
-    let [source, destination] = frame.addresses(shift + offset::IPV6_SOURCE)?;
+    let [source] = frame.addresses(shift + offset::IPV6_SOURCE)?;
+    // A frame that is cut here may still come from an address of ours.
+    let to = frame
+        .addresses(shift + offset::IPV6_DESTINATION)
+        .and_then(|[destination]| Service::of_ipv6(destination));
     Some(Ends {
         from: Service::of_ipv6(source),
-        to: Service::of_ipv6(destination),
+        to,
         source,
     })
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt,
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::Uid;
 use tokio::net::UnixListener;
 
 use crate::config::{SOCKET, TOKEN_KEY};
@@ -181,8 +182,8 @@ fn private_directory(path: &Path) -> Result<(), Error> {
             };
             if !found.is_dir() {
                 foreign("it is no directory")
-            } else if found.uid() != rustix::process::geteuid().as_raw() {
-                foreign("it belongs to another user")
+            } else if let Some(error) = not_ours(path, found.uid(), rustix::process::geteuid()) {
+                Err(error)
             } else if found.mode() & 0o077 != 0 {
                 // /run is shared: a metad called `libvirt` must not take over /run/libvirt.
                 let mut entries = std::fs::read_dir(path).map_err(failed("look into", path))?;
@@ -198,6 +199,20 @@ fn private_directory(path: &Path) -> Result<(), Error> {
             }
         }
         Err(source) => Err(failed("create", path)(source)),
+    }
+}
+
+/// Why a directory of `owner` is not for `us`. What is root's is a metad's, most likely, and root may have it.
+fn not_ours(path: &Path, owner: u32, us: Uid) -> Option<Error> {
+    if owner == us.as_raw() {
+        None
+    } else if Uid::from_raw(owner).is_root() {
+        Some(failed("use", path)(io::ErrorKind::PermissionDenied.into()))
+    } else {
+        Some(Error::Foreign {
+            path: path.to_owned(),
+            problem: "it belongs to another user",
+        })
     }
 }
 
@@ -224,4 +239,44 @@ fn pid_in(lock: &mut File) -> Option<u32> {
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     let path = path.to_owned();
     move |source| Error::Io { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_roots_is_to_be_had_with_sudo() {
+        let path = Path::new("/run/metad");
+        for (case, owner, us, expected) in [
+            ("ours", 1000, 1000, None),
+            ("root's own", 0, 0, None),
+            (
+                "root's",
+                0,
+                1000,
+                Some("cannot use /run/metad\nhelp: try again as root, with sudo"),
+            ),
+            (
+                "a third's",
+                1001,
+                1000,
+                Some(
+                    "cannot use /run/metad: it belongs to another user\nhelp: choose another name for this metad",
+                ),
+            ),
+            (
+                "somebody's, to root",
+                1000,
+                0,
+                Some(
+                    "cannot use /run/metad: it belongs to another user\nhelp: choose another name for this metad",
+                ),
+            ),
+        ] {
+            let error = not_ours(path, owner, Uid::from_raw(us));
+            let told = error.map(|error| error.to_string());
+            assert_eq!(told.as_deref(), expected, "{case}");
+        }
+    }
 }

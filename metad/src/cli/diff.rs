@@ -1,5 +1,6 @@
 //! How a change to somebody's XML is shown, and where that XML comes from: shared by the commands that prepare things.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,48 @@ impl Ways {
     }
 }
 
+impl Ways {
+    /// The command that was given, with `--apply`. `words` are those behind `metad`, for a shell to read.
+    pub(super) fn again(&self, words: &[&str], uri: &str) -> String {
+        // A session's libvirt is the user's own, and root has another one.
+        let sudo = if uri.ends_with("/session") {
+            ""
+        } else {
+            "sudo "
+        };
+        let config = self
+            .place
+            .config
+            .as_ref()
+            .map(|file| file.to_string_lossy());
+        let name = self.place.name.as_ref().map(ToString::to_string);
+        let mut command = format!("{sudo}metad");
+        for word in words {
+            command.push_str(&format!(" {}", shell_word(word)));
+        }
+        for (option, value) in [
+            ("--config", config.as_deref()),
+            ("--name", name.as_deref()),
+            ("--connect", self.connect.as_deref()),
+        ] {
+            if let Some(value) = value {
+                command.push_str(&format!(" {option} {}", shell_word(value)));
+            }
+        }
+        command + " --apply"
+    }
+}
+
+/// A word as a shell reads it back.
+pub(super) fn shell_word(word: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,@%+=".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+    }
+}
+
 /// Reads a file or standard input.
 pub(super) fn read(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
@@ -69,8 +112,12 @@ pub(super) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// Prints the whole text, for `virsh define`.
+    /// Prints the whole text, for `virsh define`. What the operator should know goes to standard error.
     pub(super) fn print(&self, out: &mut dyn Write) -> anyhow::Result<u8> {
+        for warning in &self.prepared.warnings {
+            // Nobody is left to be told where standard error is closed.
+            let _ = writeln!(io::stderr(), "note: {}", printable(warning));
+        }
         out.write_all(self.prepared.text.as_bytes())
             .map_err(Unwritten)?;
         Ok(exit::SUCCESS)

@@ -7,10 +7,14 @@ use clap::{Args, Subcommand};
 
 use super::block_on;
 use super::diff::{self, Shown, Ways};
-use crate::admin::Client;
+use crate::admin::{Client, InstanceStatus};
+use crate::config::Config;
 use crate::exit;
+use crate::instance::Given;
 use crate::prepare::host::{Found, Host};
+use crate::prepare::outlook::{Daemon, Plan, identity, outlook};
 use crate::prepare::{self, Datasource, Prepared, Wish};
+use crate::settings::Secret;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Domain {
@@ -56,7 +60,7 @@ pub(super) struct Prepare {
     #[arg(long, value_name = "URL")]
     seed_url: Option<String>,
     #[command(flatten)]
-    ways: Ways,
+    pub(super) ways: Ways,
 }
 
 impl Prepare {
@@ -67,7 +71,10 @@ impl Prepare {
                 Some("-") | None => "the domain".to_owned(),
                 Some(file) => file.to_owned(),
             };
-            let prepared = self.prepared(&document, &what, &self.wish())?;
+            let mut wish = self.wish();
+            let notes = self.look_ahead(&document, true, &mut wish);
+            let mut prepared = self.prepared(&document, &what, &wish)?;
+            prepared.warnings.extend(notes);
             let shown = Shown {
                 what: &what,
                 before: &document,
@@ -100,9 +107,9 @@ impl Prepare {
         let found = host.domain(name)?;
         let what = format!("domain `{}`", found.name);
         let mut wish = self.wish();
-        let unsure = self.ask_daemon(&found, &mut wish);
+        let notes = self.look_ahead(&found.document, false, &mut wish);
         let mut prepared = self.prepared(&found.document, &what, &wish)?;
-        prepared.warnings.extend(unsure);
+        prepared.warnings.extend(notes);
         let shown = Shown {
             what: &what,
             before: &found.document,
@@ -128,7 +135,7 @@ impl Prepare {
         } else {
             let last = format!(
                 "Nothing was changed. To make it so: `{}`",
-                self.command(&found.name)
+                self.command(&uri)
             );
             shown.diff(&last, out)?;
         }
@@ -144,33 +151,35 @@ impl Prepare {
         }
     }
 
-    /// The daemon alone knows whether an instance's files are below a secret; says so where it could not be asked.
-    fn ask_daemon(&self, found: &Found, wish: &mut Wish) -> Option<String> {
-        if self.datasource != Datasource::Nocloud || self.seed_url.is_some() {
-            return None;
-        }
-        let status = self
-            .ways
-            .place
-            .names()
-            .and_then(|config| Ok(block_on(Client::new(&config.admin_socket()).status())??));
-        let Ok(status) = status else {
-            return Some("metad does not run, or this user may not ask it: if this instance's files are below a secret prefix, `metad status --json` says where, for `--seed-url`".to_owned());
-        };
-        let mut known = status.instances.into_iter();
-        match known
-            .find(|instance| instance.name == found.name)?
-            .nocloud_url
-        {
-            Some(url) => {
-                wish.seed_url = Some(url);
-                None
-            }
-            None => Some(
-                "metad gives this instance no NoCloud files: its options leave the dialect out"
-                    .to_owned(),
+    /// Says what metad will answer, and completes the wish with where.
+    fn look_ahead(&self, document: &str, is_file: bool, wish: &mut Wish) -> Vec<String> {
+        let mut notes = Vec::new();
+        let (site, daemon, secret) = match self.ways.place.config() {
+            Ok(config) => (
+                config.defaults.options,
+                ask(&config, document),
+                Secret::look(&config.state_dir()),
             ),
-        }
+            Err(error) => {
+                let error = error.to_string();
+                let problem = error.lines().next().unwrap_or_default();
+                notes.push(format!("it is not known what metad will answer: {problem}"));
+                (Given::default(), Daemon::Silent, None)
+            }
+        };
+        let plan = Plan {
+            document,
+            datasource: self.datasource,
+            seed_url: self.seed_url.as_deref(),
+            new_uuid: self.new_uuid,
+            is_file,
+            site,
+            daemon: &daemon,
+        };
+        let outlook = outlook(&plan, |uuid| secret.as_ref()?.seed(uuid));
+        wish.seed_url = wish.seed_url.take().or(outlook.seed_url);
+        notes.extend(outlook.notes);
+        notes
     }
 
     fn prepared(&self, document: &str, what: &str, wish: &Wish) -> anyhow::Result<Prepared> {
@@ -178,26 +187,20 @@ impl Prepare {
             .with_context(|| format!("cannot prepare {what} for {}", self.datasource.word()))
     }
 
-    /// These words again, with `--apply`.
-    fn command(&self, name: &str) -> String {
-        let mut words = format!(
-            "metad domain prepare {name} --datasource {}",
-            self.datasource.word()
-        );
-        for (given, word) in [(self.new_uuid, " --new-uuid"), (self.replace, " --replace")] {
+    /// What was given, with `--apply`.
+    pub(super) fn command(&self, uri: &str) -> String {
+        let mut words = vec!["domain", "prepare"];
+        words.extend(self.domain.as_deref());
+        words.extend(["--datasource", self.datasource.word()]);
+        for (given, word) in [(self.new_uuid, "--new-uuid"), (self.replace, "--replace")] {
             if given {
-                words.push_str(word);
+                words.push(word);
             }
         }
-        for (word, value) in [
-            ("--seed-url", &self.seed_url),
-            ("--connect", &self.ways.connect),
-        ] {
-            if let Some(value) = value {
-                words.push_str(&format!(" {word} '{value}'"));
-            }
+        if let Some(url) = &self.seed_url {
+            words.extend(["--seed-url", url]);
         }
-        words + " --apply"
+        self.ways.again(&words, uri)
     }
 
     fn notes(&self, found: Option<&Found>, prepared: &Prepared) -> Vec<(&'static str, String)> {
@@ -211,6 +214,22 @@ impl Prepare {
         notes.push(("guest", guest(self.datasource).to_owned()));
         notes.push(("guest", "it needs a route to 169.254.169.254: a default route does; for a network without one, `metad network prepare NET`".to_owned()));
         notes
+    }
+}
+
+/// What a running metad says of this domain.
+fn ask(config: &Config, document: &str) -> Daemon {
+    let Some((name, uuid)) = identity(document) else {
+        return Daemon::Silent;
+    };
+    let Ok(Ok(status)) = block_on(Client::new(&config.admin_socket()).status()) else {
+        return Daemon::Silent;
+    };
+    let uuid = uuid.to_string();
+    let mut known = status.instances.into_iter();
+    match known.find(|known| known.name == name && known.uuid == uuid) {
+        Some(InstanceStatus { nocloud_url, .. }) => Daemon::Knows { nocloud_url },
+        None => Daemon::Unaware,
     }
 }
 

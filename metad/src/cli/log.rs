@@ -6,6 +6,21 @@ use std::str::FromStr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
+use crate::nearest::nearest;
+
+/// What a filter may say alone.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+/// The crates whose events there are.
+const TARGETS: [&str; 7] = [
+    "metad",
+    "aya",
+    "hyper",
+    "hyper_util",
+    "netlink_proto",
+    "rtnetlink",
+    "tokio",
+];
+
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
@@ -23,12 +38,32 @@ impl FromStr for Filter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(word) = text.split(',').map(str::trim).find(|word| is_nothing(word)) {
+            let levels = LEVELS.join(", ");
+            return Err(match nearest(word, LEVELS) {
+                Some(level) => format!("`{word}` is no level; did you mean `{level}`?"),
+                None => format!("`{word}` is no level: the levels are {levels}"),
+            });
+        }
         match EnvFilter::builder().parse(text) {
             Ok(_) if !text.trim().is_empty() => Ok(Self(text.to_owned())),
             Ok(_) => Err("it is empty".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// Whether a part of a filter is neither a level nor a known target. The parser would take it for the name of a target,
+/// and log nothing but what that logs: nothing.
+fn is_nothing(word: &str) -> bool {
+    let mut bare = word.bytes();
+    let bare = bare.all(|byte| byte.is_ascii_alphanumeric() || b"_-:".contains(&byte));
+    let root = word.split("::").next().unwrap_or(word);
+    bare && !word.is_empty()
+        && !LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word))
+        && !TARGETS.contains(&root)
+        // The parser takes levels as numbers, too.
+        && !matches!(word, "0" | "1" | "2" | "3" | "4" | "5")
 }
 
 /// Starts logging; once per process.
@@ -61,8 +96,30 @@ mod tests {
             ("", false),
             ("metad=loud", false),
             ("a=b=c", false),
+            ("INFO", true),
+            ("off", true),
+            ("3", true),
+            ("metad", true),
+            ("metad::libvirt", true),
+            ("hyper,info", true),
+            ("infoo=debug", true),
+            ("metad[span]=debug", true),
         ] {
             assert_eq!(text.parse::<Filter>().is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_with_the_level_that_was_meant() {
+        for (text, expected) in [
+            ("infoo", "`infoo` is no level; did you mean `info`?"),
+            ("warn,debgu", "`debgu` is no level; did you mean `debug`?"),
+            (
+                "zebra",
+                "`zebra` is no level: the levels are error, warn, info, debug, trace, off",
+            ),
+        ] {
+            assert_eq!(text.parse::<Filter>().unwrap_err(), expected, "{text}");
         }
     }
 }

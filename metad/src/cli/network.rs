@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::diff::{self, Shown, Ways};
+use super::diff::{self, Shown, Ways, shell_word};
 use super::report::{Unwritten, printable};
 use crate::exit;
 use crate::prepare::host::{Found, Host};
@@ -38,7 +38,7 @@ pub(super) struct Prepare {
     )]
     network: Option<String>,
     #[command(flatten)]
-    ways: Ways,
+    pub(super) ways: Ways,
 }
 
 impl Prepare {
@@ -65,16 +65,8 @@ impl Prepare {
         let found = host.network(name)?;
         let what = format!("network `{}`", found.name);
         let network = prepared(&found.document, &what)?;
-        let mut last = match &self.ways.connect {
-            Some(uri) => format!(
-                "Nothing was changed. To make it so: `metad network prepare {} --connect '{uri}' --apply`",
-                found.name
-            ),
-            None => format!(
-                "Nothing was changed. To make it so: `metad network prepare {} --apply`",
-                found.name
-            ),
-        };
+        let command = self.ways.again(&["network", "prepare", name], &uri);
+        let mut last = format!("Nothing was changed. To make it so: `{command}`");
         if let prepare::Network::Prepared(prepared) = &network
             && self.ways.apply
             && !prepared.changes.is_empty()
@@ -150,7 +142,7 @@ fn again(document: &str) -> Result<Prepared, Refusal> {
 }
 
 fn when(found: &Found) -> String {
-    let name = &found.name;
+    let name = shell_word(&found.name);
     if found.running {
         format!(
             "the network runs, and goes on as it is; it counts once it is started again: `virsh net-destroy {name}`, `virsh net-start {name}`. Guests that run on it lose it then until they are started again"

@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::io;
 
+use super::settings::NoJson;
 use crate::admin::{self, ClientError};
 use crate::config;
 use crate::exit;
@@ -99,6 +100,9 @@ fn own_code(error: &(dyn Error + 'static)) -> Option<u8> {
     }
     if let Some(admin::Error::Taken { .. }) = error.downcast_ref() {
         return Some(exit::ALREADY_RUNNING);
+    }
+    if error.is::<NoJson>() {
+        return Some(exit::USAGE);
     }
     if let Some(HostError::Denied { .. }) = error.downcast_ref() {
         return Some(exit::DENIED);

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::Value;
 
 use super::table::Table;
@@ -18,6 +18,11 @@ use crate::settings::{Outcome, Shown, Wish, leaves};
 
 /// Octets that are read from standard input; more than the daemon takes.
 const INPUT_MAX: u64 = 2 * 1024 * 1024;
+
+/// A value of `--json` that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("the value is no JSON\nhelp: without --json, it is taken as text")]
+pub(super) struct NoJson(#[source] serde_json::Error);
 
 #[derive(Debug, Args)]
 pub(super) struct Set {
@@ -41,6 +46,10 @@ pub(super) struct Set {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("which").required(true).args(["path", "all"])),
+    override_usage = "metad unset [OPTIONS] <INSTANCE> <PATH|--all>"
+)]
 pub(super) struct Unset {
     #[command(flatten)]
     place: Place,
@@ -48,10 +57,10 @@ pub(super) struct Unset {
     #[arg(value_name = "INSTANCE")]
     instance: String,
     /// Path below meta-data/; what is set below it goes too
-    #[arg(value_name = "PATH", required_unless_present = "all")]
+    #[arg(value_name = "PATH")]
     path: Option<String>,
     /// Take back everything that is set
-    #[arg(long, conflicts_with = "path")]
+    #[arg(long)]
     all: bool,
 }
 
@@ -86,8 +95,7 @@ impl Set {
             _ => self.value,
         };
         let value = match self.json {
-            true => serde_json::from_str(&text)
-                .context("the value is no JSON\nhelp: without --json, it is taken as text")?,
+            true => serde_json::from_str(&text).map_err(NoJson)?,
             false => Value::String(text),
         };
         let wish = Wish::Set {
@@ -240,6 +248,27 @@ mod tests {
             assert_eq!(read, expected, "{given:?}");
         }
         assert!(input(&mut b"\xff".as_slice()).is_err(), "no text");
+    }
+
+    #[test]
+    fn a_value_that_is_no_json_is_a_usage_error() {
+        use clap::Parser as _;
+        let words = [
+            "metad", "set", "web1", "a", "{bad", "--json", "--name", "no-metad",
+        ];
+        let cli = super::super::Cli::try_parse_from(words).unwrap();
+        let error = cli.command.run().unwrap_err();
+        assert_eq!(super::super::report::code(&error), exit::USAGE);
+        let told = super::super::report::text(&error);
+        assert!(told.contains("help: without --json"), "{told}");
+    }
+
+    #[test]
+    fn unset_without_a_path_mentions_all() {
+        use clap::Parser as _;
+        let words = ["metad", "unset", "web1"];
+        let error = super::super::Cli::try_parse_from(words).unwrap_err();
+        assert!(error.to_string().contains("--all"), "{error}");
     }
 
     #[test]

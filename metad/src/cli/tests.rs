@@ -88,6 +88,7 @@ fn wrong_words_are_refused() {
         "metad serve --name Capital",
         "metad serve --name fifteenletters0",
         "metad serve --log metad=loud",
+        "metad serve --log infoo",
         "metad serve --log-format xml",
         "metad status --yaml",
         "metad set web1 a",

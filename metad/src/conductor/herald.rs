@@ -34,7 +34,7 @@ impl Herald {
             tracing::info!(source, "a source is back");
         }
         for (subject, problem) in news.problems {
-            tracing::warn!(subject, problem, "something is wrong with an instance");
+            tracing::warn!(subject, problem, "something is wrong");
         }
     }
 

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 
 use super::parse::LENGTH_MAX;
 
 /// How long a command may take.
 const TIME: Duration = Duration::from_secs(30);
+/// What a command that has ended left in its pipe is there at once.
+const REST_TIME: Duration = Duration::from_secs(1);
 /// The role, for commands that serve several.
 const ROLE: &str = "METAD_ROLE";
 
@@ -60,35 +62,62 @@ async fn run_within(time: Duration, role: &str, words: &[String]) -> Result<Vec<
         Err(why) => return Err(Failure::NotRun { program, why }),
     };
     let group = Group::of(&child);
-    let ended = tokio::time::timeout(time, output(&program, &mut child)).await;
-    drop(group);
+    let ended = tokio::time::timeout(time, output(&program, &mut child, group)).await;
     match ended {
         Ok(output) => output,
         Err(_elapsed) => Err(Failure::TooSlow { program }),
     }
 }
 
-async fn output(program: &str, child: &mut Child) -> Result<Vec<u8>, Failure> {
+/// The command has printed what it prints when it ends, even if something that it started holds on to its output.
+async fn output(program: &str, child: &mut Child, group: Group) -> Result<Vec<u8>, Failure> {
     let program = program.to_owned();
     let mut printed = Vec::new();
-    if let Some(pipe) = child.stdout.take() {
-        let most = u64::try_from(LENGTH_MAX).unwrap_or(u64::MAX);
-        let read = pipe.take(most + 1).read_to_end(&mut printed).await;
-        if let Err(why) = read {
-            return Err(Failure::Unreadable { program, why });
+    let mut pipe = child.stdout.take();
+    let mut ended = None;
+    let mut read = tokio::select! {
+        read = fill(&mut printed, pipe.as_mut()) => read,
+        status = child.wait() => {
+            ended = Some(status);
+            Ok(())
         }
+    };
+    if ended.is_some() {
+        drop(group);
+        let rest = tokio::time::timeout(REST_TIME, fill(&mut printed, pipe.as_mut())).await;
+        read = rest.unwrap_or(Ok(()));
+    }
+    if let Err(why) = read {
+        return Err(Failure::Unreadable { program, why });
     }
     if printed.len() > LENGTH_MAX {
         return Err(Failure::TooMuch { program });
     }
-    match child.wait().await {
+    let status = match ended {
+        Some(status) => status,
+        None => child.wait().await,
+    };
+    match status {
         Ok(status) if status.success() => Ok(printed),
         Ok(status) => Err(Failure::Failed { program, status }),
         Err(why) => Err(Failure::Unreadable { program, why }),
     }
 }
 
-/// Ends a command with all that it started.
+/// Reads up to one octet more than are taken. What was read is kept where this is given up.
+async fn fill(printed: &mut Vec<u8>, pipe: Option<&mut ChildStdout>) -> io::Result<()> {
+    let Some(pipe) = pipe else {
+        return Ok(());
+    };
+    while printed.len() <= LENGTH_MAX {
+        if pipe.read_buf(printed).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Ends a command with all that it started and that has not left its group.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -125,6 +154,16 @@ mod tests {
         for (case, script, expected) in [
             ("prints", "printf %s $METAD_ROLE", Ok("web")),
             ("has no input", "cat", Ok("")),
+            (
+                "leaves somebody behind",
+                "sleep 600 & printf kept",
+                Ok("kept"),
+            ),
+            (
+                "leaves a daemon behind",
+                "setsid sleep 20 & printf kept",
+                Ok("kept"),
+            ),
             (
                 "fails",
                 "echo x; exit 3",

@@ -9,12 +9,14 @@ use metad_common::names;
 
 use crate::config::Config;
 
+const BPFFS: &str = "a BPF file system must be on /sys/fs/bpf: `mount -t bpf bpf /sys/fs/bpf` puts one there, and `metad check` says whether it is";
+
 /// Why something cannot be pinned.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
-    #[error("cannot create {}\nhelp: bpffs must be mounted at /sys/fs/bpf; `metad check` says whether it is", .0.display())]
+    #[error("cannot create {}\nhelp: {BPFFS}", .0.display())]
     Directory(PathBuf, #[source] io::Error),
-    #[error("cannot pin to {}", .0.display())]
+    #[error("cannot pin to {}\nhelp: {BPFFS}", .0.display())]
     Pin(PathBuf, #[source] aya::pin::PinError),
 }
 
@@ -46,3 +48,30 @@ pub(super) fn clsact_path(config: &Config, ifindex: u32) -> PathBuf {
 pub(super) const CLSACT_OURS: &str = "added\n";
 /// Content of a mark: the qdisc was there before.
 pub(super) const CLSACT_FOUND: &str = "found\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_pinned_says_how_to_mount_a_bpf_file_system() {
+        let path = || PathBuf::from("/sys/fs/bpf/metad");
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        for error in [
+            PinError::Directory(path(), denied()),
+            PinError::Pin(
+                path(),
+                aya::pin::PinError::SyscallError(aya::sys::SyscallError {
+                    call: "BPF_OBJ_PIN",
+                    io_error: denied(),
+                }),
+            ),
+        ] {
+            let told = error.to_string();
+            assert!(
+                told.contains("\nhelp: ") && told.contains("`mount -t bpf bpf /sys/fs/bpf`"),
+                "{told}"
+            );
+        }
+    }
+}

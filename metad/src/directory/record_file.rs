@@ -243,8 +243,26 @@ where
     A: MapAccess<'de>,
     E: fmt::Display,
 {
-    read_as(map, |text: String| {
+    read_named(map, key, "a text", |text: String| {
         make(&text).map_err(|error| format!("`{key}` {error}"))
+    })
+}
+
+/// Reads a value as [`read_as`] does; one of another kind is refused by its key and the `form` that belongs there.
+pub(super) fn read_named<'de, A, I, T>(
+    map: &mut A,
+    key: &str,
+    form: &str,
+    make: impl FnOnce(I) -> Result<T, String>,
+) -> Result<Option<T>, A::Error>
+where
+    A: MapAccess<'de>,
+    I: Deserialize<'de>,
+{
+    map.next_value_seed(Made {
+        make,
+        input: PhantomData,
+        instead: Some((key, form)),
     })
 }
 
@@ -257,12 +275,21 @@ where
     A: MapAccess<'de>,
     I: Deserialize<'de>,
 {
-    map.next_value_seed(Made(make, PhantomData))
+    map.next_value_seed(Made {
+        make,
+        input: PhantomData,
+        instead: None,
+    })
 }
 
-struct Made<F, I>(F, PhantomData<I>);
+struct Made<'a, F, I> {
+    make: F,
+    input: PhantomData<I>,
+    /// The key, and what belongs there.
+    instead: Option<(&'a str, &'a str)>,
+}
 
-impl<'de, F, I, T> DeserializeSeed<'de> for Made<F, I>
+impl<'de, F, I, T> DeserializeSeed<'de> for Made<'_, F, I>
 where
     I: Deserialize<'de>,
     F: FnOnce(I) -> Result<T, String>,
@@ -270,9 +297,29 @@ where
     type Value = Option<T>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
-        let read = Option::<I>::deserialize(deserializer)?;
-        read.map(self.0).transpose().map_err(D::Error::custom)
+        let read = Option::<I>::deserialize(deserializer).map_err(|error| match self.instead {
+            Some((key, form)) if is_of_another_kind(&error) => {
+                D::Error::custom(format!("`{key}` takes {}", form.replace("KEY", key)))
+            }
+            Some(_) | None => error,
+        })?;
+        read.map(self.make).transpose().map_err(D::Error::custom)
     }
+}
+
+/// Whether a parser met another kind of value than the one asked for; both say so in words alone.
+fn is_of_another_kind(error: &impl fmt::Display) -> bool {
+    let text = error.to_string();
+    let words = [
+        "expected string scalar",
+        "expected mapping start",
+        "expected sequence start",
+        "invalid type: ",
+        "invalid i64",
+        "invalid u32",
+        "invalid bool",
+    ];
+    words.iter().any(|words| text.contains(words))
 }
 
 /// Names with texts, in the file's order, every name once.

@@ -8,10 +8,19 @@ use serde::de::MapAccess;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read, read_as};
+use super::record_file::{Closed, Fields, Pairs, RecordFile, cidr, nics, read, read_named};
 use crate::instance::{Cidr, ContentFile, Fixed, Given, Mac, Nic, Offer, Placement, PublicKey};
 use crate::record::field;
 use crate::record::payload::{Encoding, decode};
+
+/// What a key takes, as a refusal says it.
+const BLOCK: &str = "a text; a longer one is a block, `KEY: |` and its lines indented below";
+const TEXT: &str = "a text";
+const LIST: &str = "a list, like `[one, two]`";
+const MAPPING: &str = "a mapping";
+const TEXTS: &str = "a mapping of names to texts";
+const NUMBER: &str = "a number";
+const TRUTH: &str = "`true` or `false`";
 
 const OPENSSH: &str = "openssh-key";
 const USER_DATA: [&str; 3] = ["user-data", "user-data-base64", "user-data-file"];
@@ -61,42 +70,44 @@ impl Fields for TopFields {
         map: &mut A,
     ) -> Result<(), A::Error> {
         let record = &mut self.file.record;
-        let plain = |text: &str| decode(text, Encoding::Plain);
+        let plain = |text: String| {
+            decode(&text, Encoding::Plain).map_err(|error| format!("`{key}` {error}"))
+        };
         match key {
             "instance-id" => record.instance_id = read(map, key, field::word)?,
             "hostname" => record.hostname = read(map, key, field::hostname)?,
             "instance-type" => record.instance_type = read(map, key, field::line)?,
             "placement" => {
-                if let Some(Closed(placement)) =
-                    map.next_value::<Option<Closed<PlacementFields>>>()?
-                {
-                    record.placement = placement.0;
-                }
+                let read = |Closed(PlacementFields(placement))| Ok(placement);
+                record.placement = read_named(map, key, MAPPING, read)?.unwrap_or_default();
             }
             "image-id" => record.image_id = read(map, key, field::word)?,
             "public-hostname" => record.public_hostname = read(map, key, field::hostname)?,
             "public-ipv4" => record.public_ipv4 = read(map, key, field::ipv4)?,
             "iam-role" => record.role = read(map, key, field::word)?,
-            "files" => record.files = read_as(map, files)?,
-            "public-keys" => record.public_keys = read_as(map, public_keys)?,
-            "user-data" => record.user_data = read(map, key, plain)?,
+            "files" => record.files = read_named(map, key, TEXTS, files)?,
+            "public-keys" => record.public_keys = read_named(map, key, TEXTS, public_keys)?,
+            "user-data" => record.user_data = read_named(map, key, BLOCK, plain)?,
             "user-data-base64" => {
                 record.user_data = read(map, key, |text| decode(text, Encoding::Base64))?
             }
             "user-data-file" => self.file.user_data_file = read(map, key, path)?,
-            "vendor-data" => record.vendor_data = read(map, key, plain)?,
-            "network-config" => record.network_config = read(map, key, plain)?,
-            "tags" => record.tags = read_as(map, tags)?,
-            "meta-data" => record.meta_data = read_as(map, |tree| free_tree(key, tree))?,
-            "install" => record.install = read_as(map, |tree| free_tree(key, tree))?,
+            "vendor-data" => record.vendor_data = read_named(map, key, BLOCK, plain)?,
+            "network-config" => record.network_config = read_named(map, key, BLOCK, plain)?,
+            "tags" => record.tags = read_named(map, key, TEXTS, tags)?,
+            "meta-data" => {
+                record.meta_data = read_named(map, key, MAPPING, |tree| free_tree(key, tree))?
+            }
+            "install" => {
+                record.install = read_named(map, key, MAPPING, |tree| free_tree(key, tree))?
+            }
             "options" => {
-                if let Some(Closed(options)) = map.next_value::<Option<Closed<OptionFields>>>()? {
-                    record.options = options.0;
-                }
+                let read = |Closed(OptionFields(options))| Ok(options);
+                record.options = read_named(map, key, MAPPING, read)?.unwrap_or_default();
             }
             "uuid" => self.file.uuid = read(map, key, uuid)?,
             _ => {
-                self.file.nics = read_as(map, nics)?;
+                self.file.nics = read_named(map, key, "a list of mappings", nics)?;
             }
         }
         if USER_DATA.contains(&key) {
@@ -147,9 +158,9 @@ impl Fields for OptionFields {
             field::option(given, key, text).map_err(|error| format!("`{key}` {error}"))
         };
         match key {
-            "hop-limit" => read_as(map, |hops: i64| take(&hops.to_string()))?,
-            "dialects" => read_as(map, |words: Vec<String>| take(&words.join(" ")))?,
-            _ => read_as(map, |text: String| take(&text))?,
+            "hop-limit" => read_named(map, key, NUMBER, |hops: i64| take(&hops.to_string()))?,
+            "dialects" => read_named(map, key, LIST, |words: Vec<String>| take(&words.join(" ")))?,
+            _ => read_named(map, key, TEXT, |text: String| take(&text))?,
         };
         Ok(())
     }
@@ -162,6 +173,8 @@ pub(super) struct NicFields {
     interface: Option<String>,
     bridge: Option<String>,
     addresses: Vec<Cidr>,
+    /// The first of them that was said without a prefix length.
+    bare: Option<String>,
     mtu: Option<u32>,
     dhcp: Option<bool>,
     fixed: Fixed,
@@ -173,7 +186,7 @@ impl NicFields {
         let interface = self
             .interface
             .ok_or_else(|| format!("the entry of `nics` for {mac} lacks `interface`"))?;
-        let fixed = fixed(self.dhcp, self.fixed, &self.addresses)?;
+        let fixed = fixed(self.dhcp, self.fixed, &self.addresses, self.bare.as_deref())?;
         let host = |cidr: &Cidr| cidr.prefix == if cidr.address.is_ipv4() { 32 } else { 128 };
         let subnet = self
             .addresses
@@ -222,19 +235,22 @@ impl Fields for NicFields {
             "interface" => self.interface = read(map, key, interface)?,
             "bridge" => self.bridge = read(map, key, interface)?,
             "addresses" => {
-                self.addresses =
-                    read_as(map, |texts: Vec<String>| addresses(&texts))?.unwrap_or_default();
+                let read = |texts: Vec<String>| {
+                    self.bare = texts.iter().find(|text| !text.contains('/')).cloned();
+                    addresses(&texts)
+                };
+                self.addresses = read_named(map, key, LIST, read)?.unwrap_or_default();
             }
-            "dhcp" => self.dhcp = map.next_value()?,
+            "dhcp" => self.dhcp = read_named(map, key, TRUTH, Ok)?,
             "gateways" => {
-                self.fixed.gateways =
-                    read_as(map, |texts: Vec<String>| hosts(key, &texts))?.unwrap_or_default();
+                let read = |texts: Vec<String>| hosts(key, &texts);
+                self.fixed.gateways = read_named(map, key, LIST, read)?.unwrap_or_default();
             }
             "nameservers" => {
-                self.fixed.nameservers =
-                    read_as(map, |texts: Vec<String>| hosts(key, &texts))?.unwrap_or_default();
+                let read = |texts: Vec<String>| hosts(key, &texts);
+                self.fixed.nameservers = read_named(map, key, LIST, read)?.unwrap_or_default();
             }
-            _ => self.mtu = map.next_value()?,
+            _ => self.mtu = read_named(map, key, NUMBER, Ok)?,
         }
         Ok(())
     }
@@ -244,7 +260,8 @@ fn public_keys(Pairs(pairs): Pairs) -> Result<Vec<PublicKey>, String> {
     let read = pairs.into_iter().map(|(name, text)| {
         let name =
             field::key_name(&name).map_err(|error| format!("a name in `public-keys` {error}"))?;
-        let text = field::key_text(&text).map_err(|error| format!("the key `{name}` {error}"))?;
+        let text =
+            field::openssh_key(&text).map_err(|error| format!("the key `{name}` {error}"))?;
         let formats = [(OPENSSH.to_owned(), text)].into();
         Ok(PublicKey { name, formats })
     });
@@ -303,26 +320,52 @@ fn fixed(
     dhcp: Option<bool>,
     fixed: Fixed,
     addresses: &[Cidr],
-) -> Result<Option<Fixed>, &'static str> {
+    bare: Option<&str>,
+) -> Result<Option<Fixed>, String> {
     if dhcp != Some(false) {
         return match fixed == Fixed::default() {
             true => Ok(None),
-            false => {
-                Err("`gateways` and `nameservers` are DHCP's to hand out unless `dhcp` is false")
-            }
+            false => Err(
+                "`gateways` and `nameservers` are DHCP's to hand out unless `dhcp` is false"
+                    .to_owned(),
+            ),
         };
     }
     if addresses.is_empty() {
-        return Err("an entry of `nics` without DHCP lacks `addresses`");
+        return Err("an entry of `nics` without DHCP lacks `addresses`".to_owned());
+    }
+    if let Some(bare) = bare {
+        return Err(format!(
+            "`addresses` holds `{bare}` without a prefix length, which a NIC without DHCP needs, like 10.0.0.5/24"
+        ));
     }
     let of_family = |v4| {
         let gateways = fixed.gateways.iter();
         gateways.filter(|gateway| gateway.is_ipv4() == v4).count()
     };
     if of_family(true) > 1 || of_family(false) > 1 {
-        return Err("`gateways` holds two of one address family");
+        return Err("`gateways` holds two of one address family".to_owned());
+    }
+    if let Some(far) = fixed.gateways.iter().find(|it| !is_near(**it, addresses)) {
+        return Err(format!(
+            "`gateways` holds `{far}`, which is in no network of `addresses`"
+        ));
     }
     Ok(Some(fixed))
+}
+
+/// Whether a guest with `addresses` reaches `host` without a router.
+fn is_near(host: IpAddr, addresses: &[Cidr]) -> bool {
+    // Every IPv6 interface has an address of the same network.
+    let of_link = matches!(host, IpAddr::V6(host) if host.is_unicast_link_local());
+    let holds = |address: &Cidr| {
+        let there = Cidr {
+            address: host,
+            ..*address
+        };
+        address.address.is_ipv4() == host.is_ipv4() && there.network() == address.network()
+    };
+    of_link || addresses.iter().any(holds)
 }
 
 fn path(text: &str) -> Result<PathBuf, field::FieldError> {

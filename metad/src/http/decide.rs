@@ -123,6 +123,10 @@ pub(super) fn other(ask: &Ask<'_>) -> Reply {
     if dialect == Dialect::NoCloud {
         return nocloud(ask, path);
     }
+    if dialect == Dialect::Install && ask.answers.is_failed(path) {
+        let reason = "the template could not be rendered; `metad status` says why";
+        return Reply::refused(StatusCode::NOT_FOUND, reason);
+    }
     answer(ask, ask.answers.get(dialect, Version::LATEST, path))
 }
 

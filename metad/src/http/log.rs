@@ -18,18 +18,27 @@ const PATH_MAX: usize = 256;
 fn shown(path: &str) -> String {
     let cut = |path: &str| path.chars().take(PATH_MAX).collect();
     let decoded = percent_decode_str(path).decode_utf8_lossy();
-    let mut segments = decoded.split('/').filter(|segment| !segment.is_empty());
-    if segments.next() != Some("nocloud") {
+    let segments = || decoded.split('/').filter(|segment| !segment.is_empty());
+    let harmless = |segment: &str| PUBLIC.contains(&segment);
+    if !segments().any(|segment| segment == "nocloud") || segments().all(harmless) {
         return cut(path);
     }
-    match segments.next() {
-        None | Some("meta-data" | "user-data" | "vendor-data" | "network-config") => cut(path),
-        Some(_secret) => {
-            let rest: Vec<&str> = segments.collect();
-            cut(&format!("/nocloud/SECRET/{}", rest.join("/")))
-        }
-    }
+    let shown: Vec<&str> = segments()
+        .map(|segment| if harmless(segment) { segment } else { "SECRET" })
+        .collect();
+    cut(&format!("/{}", shown.join("/")))
 }
+
+/// What stands in NoCloud's paths for everybody to see.
+const PUBLIC: [&str; 7] = [
+    "nocloud",
+    "meta-data",
+    "user-data",
+    "vendor-data",
+    "network-config",
+    ".",
+    "..",
+];
 
 /// Logs the request once its reply is made.
 pub(super) async fn requests(request: Request, next: Next) -> Response {
@@ -75,8 +84,12 @@ mod tests {
         let long = "x".repeat(PATH_MAX + 9);
         for (path, expected) in [
             ("/nocloud/s3ed/meta-data", "/nocloud/SECRET/meta-data"),
-            ("/%6eocloud//s3%65d/", "/nocloud/SECRET/"),
-            ("//nocloud/s3ed", "/nocloud/SECRET/"),
+            ("/%6eocloud//s3%65d/", "/nocloud/SECRET"),
+            ("//nocloud/s3ed", "/nocloud/SECRET"),
+            ("/nocloud/./s3ed/x", "/nocloud/./SECRET/SECRET"),
+            ("/./nocloud/s3ed/", "/./nocloud/SECRET"),
+            ("/x/../nocloud/s3ed", "/SECRET/../nocloud/SECRET"),
+            ("/nocloud/meta-data/s3ed", "/nocloud/meta-data/SECRET"),
             ("/nocloud/meta%2ddata", "/nocloud/meta%2ddata"),
             ("/nocloud/", "/nocloud/"),
             ("/latest//x", "/latest//x"),

@@ -95,6 +95,27 @@ fn an_instance_says_more_than_the_site() {
 }
 
 #[test]
+fn every_template_that_gives_no_file_is_known_by_its_name() {
+    let texts = [
+        ("fine", "a"),
+        ("syntax", "{% if %}"),
+        ("refused", "{{ refuse('no keys') }}"),
+        ("_shared", "{% if %}"),
+    ];
+    let files = Files {
+        texts: texts
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .into(),
+        ..Files::default()
+    };
+    let templates = Templates::compile(&files, Install::default());
+    let rendered = templates.render(&sample::instance(), 0);
+    let failed: Vec<&str> = rendered.failed.iter().map(String::as_str).collect();
+    assert_eq!(failed, ["refused", "syntax"]);
+    assert_eq!(rendered.files.len(), 1);
+}
+
+#[test]
 fn a_problem_says_which_template_where_and_why() {
     let instance = with(&json!({"list": [1], "line": "a\nb"}));
     for (case, template, expected) in [

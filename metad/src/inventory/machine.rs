@@ -1,7 +1,10 @@
 //! A machine as it was last rendered, and the seats that follow from where its NICs are.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use uuid::Uuid;
 
 use super::bindings::{Binding, Bindings, NicName};
 use super::{Notice, Seat, Slot};
@@ -82,11 +85,29 @@ pub(super) fn answers(
         let mut answers = render::answers(instance, nic);
         if instance.options.dialects.has(Dialect::Install) {
             let rendered = templates.render(instance, nic);
-            answers.install(&rendered.files);
+            answers.install(&rendered.files, rendered.failed);
             problems.extend(rendered.problems);
         }
         Arc::new(answers)
     };
     let answers = (0..instance.nics.len()).map(of_nic).collect();
     (answers, problems)
+}
+
+/// The running machines whose UUID another one has, and that one's name: what belongs to a UUID is one machine's alone, so
+/// the first by name keeps it.
+pub(super) fn doubles(machines: &BTreeMap<String, Machine>) -> BTreeMap<&str, &str> {
+    let mut first: BTreeMap<Uuid, &str> = BTreeMap::new();
+    let mut doubles = BTreeMap::new();
+    for (name, machine) in machines.iter().filter(|(_, machine)| machine.running) {
+        match first.entry(machine.instance.uuid) {
+            Entry::Vacant(free) => {
+                free.insert(name);
+            }
+            Entry::Occupied(taken) => {
+                doubles.insert(name.as_str(), *taken.get());
+            }
+        }
+    }
+    doubles
 }

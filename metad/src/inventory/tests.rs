@@ -227,6 +227,22 @@ fn a_source_that_is_away_keeps_its_guests_answered() {
 }
 
 #[test]
+fn who_claims_a_nics_place_too_is_named() {
+    let mut inventory = inventory(Identity::Port);
+    inventory.apply(put(0, domain("web1", 1)));
+    inventory.apply(put(0, domain("web2", 1)));
+    let resolution = resolve(&mut inventory);
+    assert!(resolution.nics.is_empty());
+    let expected = [("web1", "web2"), ("web2", "web1")].map(|(name, rival)| {
+        let problem = format!(
+            "NIC {MAC} on vnet0 is not answered: `{rival}` claims the same MAC address there, and neither gets it"
+        );
+        (name.to_owned(), problem)
+    });
+    assert_eq!(resolution.snapshot.problems, expected);
+}
+
+#[test]
 fn a_tap_that_comes_back_makes_its_source_look_again() {
     let mut inventory = inventory(Identity::Port);
     inventory.apply(put(0, domain("web1", 1)));
@@ -257,4 +273,36 @@ fn answers_are_rendered_only_when_the_instance_changes() {
     );
     inventory.apply(put(1, addition("web1")));
     assert!(!Arc::ptr_eq(&first, &answers(&mut inventory)), "changed");
+}
+
+#[test]
+fn of_two_with_one_uuid_only_the_first_is_answered_and_the_other_is_told_of() {
+    let mut inventory = inventory(Identity::Port);
+    let uuid = Some(uuid::Uuid::from_u128(7));
+    let other = Nic {
+        mac: Mac([0x52, 0x54, 0, 0, 0, 2]),
+        ..nic(Some("vnet0"))
+    };
+    for (name, nic, running) in [
+        ("alice", nic(Some("vnet0")), true),
+        ("bob", other.clone(), true),
+        ("absent", other, false),
+    ] {
+        let subject = Subject {
+            uuid,
+            running,
+            nics: Some(vec![nic]),
+            ..domain(name, 1)
+        };
+        inventory.apply(put(0, subject));
+    }
+    let snapshot = resolve(&mut inventory).snapshot;
+    let seated = |name: &str| snapshot.instances[name].seats[0].is_some();
+    assert_eq!(["absent", "alice", "bob"].map(seated), [false, true, false]);
+    let told: Vec<&str> = snapshot
+        .problems
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(told, ["bob"], "{:?}", snapshot.problems);
 }

@@ -174,7 +174,11 @@ fn public_keys(element: &Element, strict: bool) -> Result<Vec<PublicKey>, Fault>
             }
             let format = field::word(key.attribute("format").unwrap_or(OPENSSH))
                 .map_err(|error| in_attribute(key, "format", &error))?;
-            let text = field::key_text(key.text()).map_err(|error| key.fault(error))?;
+            let check = match format.as_str() {
+                OPENSSH => field::openssh_key,
+                _ => field::key_text,
+            };
+            let text = check(key.text()).map_err(|error| key.fault(error))?;
             if formats.insert(format, text).is_some() {
                 return Err(key.fault("of this format stands here twice"));
             }

@@ -283,6 +283,19 @@ impl Host {
                 .filter_map(|network| network.name().ok())
                 .collect(),
         };
+        if kind == "domain"
+            && let Some(copy) = anew::left_behind(name, std::path::Path::new(anew::DIRECTORY))
+        {
+            let copy = copy.display();
+            return HostError::Unknown {
+                uri: self.uri.clone(),
+                kind,
+                name: name.to_owned(),
+                help: format!(
+                    "an earlier run was ended before it could define the domain again: `virsh define {copy}` has it as it was"
+                ),
+            };
+        }
         let help = match crate::nearest::nearest(name, names.iter().map(String::as_str)) {
             Some(near) => format!("is `{near}` meant?"),
             None if kind == "network" => "`virsh net-list --all` lists them".to_owned(),

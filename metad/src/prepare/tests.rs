@@ -4,6 +4,7 @@ mod applied;
 mod domains;
 mod laws;
 mod networks;
+mod outlooks;
 mod refused;
 
 use super::{Datasource, Wish};

@@ -4,8 +4,10 @@
 use crate::instance::Placement;
 use crate::nearest::nearest;
 
+mod key;
 mod option;
 
+pub use key::openssh_key;
 pub use option::{OPTIONS, option};
 
 /// Why a value cannot be used.
@@ -35,6 +37,8 @@ pub enum FieldError {
     NotAPath,
     #[error("is no IPv4 address")]
     NotIpv4,
+    #[error("is no SSH key; one is a line like `ssh-ed25519 AAAA… me@host`")]
+    NotAKey,
     #[error("is nested more than {0} levels deep")]
     TooDeep(usize),
 }

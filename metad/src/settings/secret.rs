@@ -45,6 +45,12 @@ impl Secret {
         Ok(Self(key::open(Key::Host, &state_directory.join(NAME))?))
     }
 
+    /// Takes the secret of this state directory, if there is one that this user may read; makes nothing.
+    pub fn look(state_directory: &Path) -> Option<Self> {
+        let read = key::read(Key::Host, &state_directory.join(NAME));
+        read.ok().flatten().map(Self)
+    }
+
     /// Takes the secret itself.
     pub fn with_key(octets: [u8; LENGTH]) -> Self {
         Self(octets)

@@ -55,9 +55,13 @@ pub(super) fn unset(
     let leaves = leaves(settings);
     let paths = leaves.iter().map(|(path, _)| path.as_str());
     let help = match nearest(path, paths) {
-        Some(known) => Some(format!("did you mean `{known}`?")),
-        None => Some(format!("`metad settings {instance}` shows what is set")),
+        Some(known) => format!("did you mean `{known}`?"),
+        None if leaves.is_empty() => format!("`metad settings {instance}` shows what is set"),
+        None => format!(
+            "`metad settings {instance}` shows what is set, `metad unset {instance} --all` takes back all of it"
+        ),
     };
+    let help = Some(help);
     Err(Refusal::NotSet {
         instance: instance.to_owned(),
         path: path.to_owned(),

@@ -76,7 +76,11 @@ pub(crate) fn open(key: Key, path: &Path) -> Result<[u8; LENGTH], KeyError> {
     read(key, path)?.ok_or_else(|| missing(key, path))
 }
 
-fn read(key: Key, path: &Path) -> Result<Option<[u8; LENGTH]>, KeyError> {
+/// Reads the key at `path`; `None` where there is none.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(crate) fn read(key: Key, path: &Path) -> Result<Option<[u8; LENGTH]>, KeyError> {
     let length = LENGTH as u64;
     match keyfile::read(path, &(length..=length)) {
         Ok(None) => Ok(None),

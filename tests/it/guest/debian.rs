@@ -62,13 +62,11 @@ impl Booting {
             Seconds(self.guest.age())
         ));
         ensure!(end.contains(source), "{name}: {end}");
-        let words = "hostname; cat /run/proof; cat /run/vendor";
-        let said = self.key.run_soon(
-            "debian",
-            self.nic.address(),
-            &format!("{words}; true"),
-            LOGIN,
-        )?;
+        let words =
+            "hostname; cat /run/proof; if [ -e /run/vendor ]; then cat /run/vendor; echo; fi";
+        let said = self
+            .key
+            .run_soon("debian", self.nic.address(), words, LOGIN)?;
         let mut expected = format!("{name}\nuser-data of {name}\n");
         if source != "DataSourceEc2" {
             expected.push_str(&format!("vendor-data of {name}\n"));

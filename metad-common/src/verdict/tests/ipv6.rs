@@ -151,9 +151,9 @@ fn tcp_to_either_ipv6_address_is_delivered_and_nothing_else() {
             ),
             ("cut inside the address", cut(ask(), 53), Pass),
             (
-                "group mac",
-                with(ask(), &[(0, 0x33)]),
-                Drop(Reason::NotUnicast),
+                "cut inside the address, from one of ours",
+                cut(syn6(address, ELSEWHERE), 53),
+                Drop(Reason::ForgedSource),
             ),
             (
                 "from nobody",

@@ -10,7 +10,7 @@ use rustix::fs::statfs;
 use tokio::time::timeout;
 use virt::connect::Connect;
 
-use crate::admin::Client;
+use crate::admin::{Client, ClientError};
 use crate::config::{Config, Source};
 use crate::directory::origin::{self, Named};
 use crate::directory::record_file::Format;
@@ -39,13 +39,28 @@ pub(super) struct Facts {
     pub(super) lockdown: Option<String>,
     /// Whether a BPF file system is on /sys/fs/bpf.
     pub(super) bpffs: bool,
-    /// Whether a daemon of this name answers.
-    pub(super) serving: bool,
+    pub(super) daemon: DaemonFacts,
     /// Whether /run/netns/NAME exists.
     pub(super) namespace: bool,
     pub(super) interfaces: Vec<Interface>,
     /// In the order of the configuration.
     pub(super) sources: Vec<SourceFacts>,
+}
+
+/// A daemon of this name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum DaemonFacts {
+    /// Nobody listens on its socket.
+    #[default]
+    Absent,
+    /// It answers.
+    Serving,
+    /// Whether one serves is not known: this user may not ask, or it did not answer as it should.
+    Unknown {
+        denied: bool,
+        /// In words.
+        why: String,
+    },
 }
 
 /// One source.
@@ -80,14 +95,30 @@ pub(super) async fn gather(config: &Config) -> Facts {
             .ok()
             .map(|line| line.trim().to_owned()),
         bpffs: statfs("/sys/fs/bpf").is_ok_and(|found| is_bpffs(&found)),
-        serving: Client::new(&config.admin_socket())
-            .patient_for(PATIENCE)
-            .status()
-            .await
-            .is_ok(),
+        daemon: daemon(config).await,
         namespace: config.namespace().exists(),
         interfaces: interfaces().await,
         sources,
+    }
+}
+
+async fn daemon(config: &Config) -> DaemonFacts {
+    let socket = config.admin_socket();
+    let client = Client::new(&socket).patient_for(PATIENCE);
+    match client.status().await {
+        Ok(_) => DaemonFacts::Serving,
+        Err(ClientError::NotRunning { .. }) => DaemonFacts::Absent,
+        Err(error) => {
+            let denied = matches!(error, ClientError::Denied { .. });
+            // The advice is the judge's.
+            let why = anyhow::Error::from(error);
+            let why: Vec<String> = why
+                .chain()
+                .filter_map(|cause| cause.to_string().lines().next().map(str::to_owned))
+                .collect();
+            let why = why.join(": ");
+            DaemonFacts::Unknown { denied, why }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! From facts to findings. Pure: what a host lacks is decided here, and tested without one.
 
-use super::facts::{Facts, SourceFacts};
+use super::facts::{DaemonFacts, Facts, SourceFacts};
 use super::{Finding, Verdict};
 use crate::config::{Attach, Config, Source};
 
@@ -172,7 +172,7 @@ fn names(config: &Config, facts: &Facts) -> Finding {
                 .any(|interface| interface.name == *link)
         })
         .collect();
-    if facts.serving {
+    if facts.daemon == DaemonFacts::Serving {
         return ok(what, format!("a metad called `{}` is serving", config.name));
     }
     let mut there: Vec<String> = taken
@@ -184,6 +184,18 @@ fn names(config: &Config, facts: &Facts) -> Finding {
     }
     if there.is_empty() {
         return ok(what, format!("`{}` is free", config.name));
+    }
+    if let DaemonFacts::Unknown { denied, why } = &facts.daemon {
+        // They may well be a healthy daemon's: to remove them would end it.
+        let detail = format!(
+            "there is {}; whether a daemon of that name serves is not known: {why}",
+            there.join(" and ")
+        );
+        let remedy = match denied {
+            true => "run `metad check` as root, with sudo",
+            false => "see what the daemon's log says",
+        };
+        return warning(what, detail, remedy);
     }
     let remedy =
         "if an earlier metad left it, `metad down` removes it; otherwise set another `name`";

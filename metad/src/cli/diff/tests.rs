@@ -115,3 +115,139 @@ fn what_is_printed_can_be_prepared_to_the_last_octet() {
     );
     assert!(text.contains(nat), "a network that needs nothing: {text}");
 }
+
+/// The command that these words suggest.
+fn suggested(words: &[&str]) -> String {
+    let cli = Cli::try_parse_from(words.iter().copied()).unwrap();
+    if let Command::Network(network::Network::Prepare(prepare)) = &cli.command {
+        let command = ["network", "prepare", "my net"];
+        return prepare.ways.again(&command, "qemu:///system");
+    }
+    let Command::Domain(domain::Domain::Prepare(prepare)) = &cli.command else {
+        panic!("{:?} prepares nothing", cli.command)
+    };
+    let uri = prepare.ways.connect.as_deref();
+    prepare.command(uri.unwrap_or("qemu:///system"))
+}
+
+#[test]
+fn the_command_that_is_suggested_repeats_what_was_given() {
+    for (words, expected) in [
+        (
+            &["domain", "prepare", "web1", "--datasource", "ec2"][..],
+            "sudo metad domain prepare web1 --datasource ec2 --apply",
+        ),
+        (
+            &[
+                "domain",
+                "prepare",
+                "my web's",
+                "--datasource",
+                "nocloud",
+                "--config",
+                "my lab.toml",
+                "--name",
+                "lab",
+                "--connect",
+                "test:///default",
+                "--seed-url",
+                "http://h/%s/",
+                "--replace",
+                "--new-uuid",
+            ],
+            r"sudo metad domain prepare 'my web'\''s' --datasource nocloud --new-uuid --replace --seed-url http://h/%s/ --config 'my lab.toml' --name lab --connect test:///default --apply",
+        ),
+        (
+            &[
+                "domain",
+                "prepare",
+                "web1",
+                "--datasource",
+                "ec2",
+                "--connect",
+                "qemu+ssh://a@b/system?x=$y",
+            ],
+            "sudo metad domain prepare web1 --datasource ec2 --connect 'qemu+ssh://a@b/system?x=$y' --apply",
+        ),
+        (
+            &[
+                "domain",
+                "prepare",
+                "web1",
+                "--datasource",
+                "ec2",
+                "--connect",
+                "qemu:///session",
+            ],
+            "metad domain prepare web1 --datasource ec2 --connect qemu:///session --apply",
+        ),
+        (
+            &[
+                "network", "prepare", "my net", "--config", "lab.toml", "--name", "lab",
+            ],
+            "sudo metad network prepare 'my net' --config lab.toml --name lab --apply",
+        ),
+    ] {
+        let words = [&["metad"], words].concat();
+        assert_eq!(suggested(&words), expected);
+    }
+}
+
+#[test]
+fn a_file_is_looked_at_with_its_own_options() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = "<metadata><instance xmlns='urn:metad:instance:1'><options http-tokens='required'/></instance></metadata>";
+    let file = directory.path().join("web1.xml");
+    std::fs::write(
+        &file,
+        DOMAIN.replace("<memory", &format!("{options}<memory")),
+    )
+    .unwrap();
+    let configuration = directory.path().join("metad.toml");
+    let state = directory.path().join("state");
+    let text = format!(
+        "name = \"no-metad\"\nstate-directory = \"{}\"\n",
+        state.display()
+    );
+    std::fs::write(&configuration, text).unwrap();
+    let told = |datasource: &str| {
+        said(
+            &[
+                "metad",
+                "domain",
+                "prepare",
+                "--datasource",
+                datasource,
+                "--replace",
+                "--xml",
+                file.to_str().unwrap(),
+                "--config",
+                configuration.to_str().unwrap(),
+            ],
+            directory.path(),
+        )
+    };
+    let text = told("nocloud");
+    assert!(
+        text.contains("note: the guest will find nothing at http://169.254.169.254/nocloud/"),
+        "{text}"
+    );
+    let text = told("openstack");
+    assert!(
+        text.contains("note: metad will answer OpenStack's paths with 404"),
+        "{text}"
+    );
+
+    crate::settings::Secret::open(&state).unwrap();
+    let text = told("nocloud");
+    assert!(!text.contains("will find nothing"), "{text}");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("+") && line.contains("ds=nocloud"))
+        .unwrap();
+    let (_, url) = line
+        .split_once("s=http://169.254.169.254/nocloud/")
+        .unwrap();
+    let (seed, _) = url.split_once('/').unwrap();
+    assert_eq!(seed.len(), 32, "{line}");
+}

@@ -180,7 +180,7 @@ fn public_key(index: usize, item: &Value) -> Result<PublicKey, String> {
     let mut name = index.to_string();
     let mut formats = BTreeMap::new();
     if let Some(text) = item.as_str() {
-        let text = field::key_text(text).map_err(|error| error.to_string())?;
+        let text = field::openssh_key(text).map_err(|error| error.to_string())?;
         formats.insert(OPENSSH.to_owned(), text);
     }
     for (format, value) in item.as_object().into_iter().flatten() {
@@ -191,7 +191,11 @@ fn public_key(index: usize, item: &Value) -> Result<PublicKey, String> {
         }
         let format =
             field::word(format).map_err(|error| format!("has a format whose name {error}"))?;
-        let text = field::key_text(text).map_err(|error| error.to_string())?;
+        let check = match format.as_str() {
+            OPENSSH => field::openssh_key,
+            _ => field::key_text,
+        };
+        let text = check(text).map_err(|error| error.to_string())?;
         formats.insert(format, text);
     }
     if formats.is_empty() {

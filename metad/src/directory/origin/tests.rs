@@ -96,13 +96,13 @@ fn content_tells_whose_a_file_is() {
             "both at once",
             r#"{"public-keys": [], "options": {}}"#,
             json("web.internal", false),
-            Err("line 1, column 16: invalid type: sequence, expected a mapping of names to texts"),
+            Err("line 1, column 16: `public-keys` takes a mapping of names to texts"),
         ),
         (
             "keys in a list elsewhere",
             r#"{"public-keys": []}"#,
             json("web", false),
-            Err("line 1, column 16: invalid type: sequence, expected a mapping of names to texts"),
+            Err("line 1, column 16: `public-keys` takes a mapping of names to texts"),
         ),
         (
             "the driver's with one of ours",

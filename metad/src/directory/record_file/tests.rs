@@ -2,6 +2,7 @@ use super::*;
 use crate::instance::{ContentFile, Dialect, Endpoint, Fixed, Given, HttpTokens};
 
 mod limits;
+mod slips;
 
 const FULL: &str = "\
 # a record
@@ -32,7 +33,7 @@ nics:
 - mac: 52:54:00:12:34:56
   interface: tap0
   bridge: br0
-  addresses: [10.1.2.3/24, \"fd00::1/64\", 10.9.9.9]
+  addresses: [10.1.2.3/24, \"fd00::1/64\", 10.9.9.9/32]
   mtu: 1400
   dhcp: false
   gateways: [10.1.2.1, \"fd00::ff\"]
@@ -53,7 +54,7 @@ const FULL_JSON: &str = r##"{
   "uuid": "4dea22b3-1d52-d8f3-2516-782e98ab3fa0",
   "nics": [
     {"mac": "52:54:00:12:34:56", "interface": "tap0", "bridge": "br0",
-     "addresses": ["10.1.2.3/24", "fd00::1/64", "10.9.9.9"], "mtu": 1400, "dhcp": false,
+     "addresses": ["10.1.2.3/24", "fd00::1/64", "10.9.9.9/32"], "mtu": 1400, "dhcp": false,
      "gateways": ["10.1.2.1", "fd00::ff"], "nameservers": ["10.9.9.1"]},
     {"mac": "52:54:00:12:34:57", "interface": "tap1"}
   ]
@@ -197,17 +198,17 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "text for a mapping",
             "placement: a\n",
-            "line 1, column 12: a mapping belongs here",
+            "line 1, column 12: `placement` takes a mapping",
         ),
         (
             "mapping for a text",
             "hostname: {a: b}\n",
-            "line 1, column 11: expected string scalar",
+            "line 1, column 11: `hostname` takes a text",
         ),
         (
             "mapping for a list",
             "nics: {a: b}\n",
-            "line 1, column 7: a list belongs here",
+            "line 1, column 7: `nics` takes a list of mappings",
         ),
         (
             "null for a tag",
@@ -232,7 +233,7 @@ fn yaml_refusals_name_place_and_reason() {
         (
             "no number",
             "options:\n  hop-limit: x\n",
-            "line 2, column 14: invalid i64",
+            "line 2, column 14: `hop-limit` takes a number",
         ),
         (
             "tokens",
@@ -366,7 +367,7 @@ fn json_refusals_name_place_and_reason() {
         (
             "number for a text",
             "{\"hostname\": 1}",
-            "line 1, column 14: invalid type: integer `1`, expected a string",
+            "line 1, column 15: `hostname` takes a text",
         ),
         (
             "cut short",

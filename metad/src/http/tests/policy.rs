@@ -51,6 +51,30 @@ fn required_tokens_close_every_way_around_them() {
 }
 
 #[test]
+fn a_template_that_failed_is_told_from_a_path_that_is_not_there() {
+    let mut guest = guest(Given {
+        dialects: Some(Dialects::from_iter([Dialect::Install])),
+        ..Given::default()
+    });
+    let files = [("authorized_keys".to_owned(), "a".into())].into();
+    let failed = ["preseed.cfg".to_owned()].into();
+    guest.answers.install(&files, failed);
+    for (path, status, reason) in [
+        ("/install/authorized_keys", 200, None),
+        (
+            "/install/preseed.cfg",
+            404,
+            Some("the template could not be rendered; `metad status` says why"),
+        ),
+        ("/install/else.cfg", 404, Some("there is no such path")),
+    ] {
+        let reply = guest.get(path);
+        assert_eq!(reply.status.as_u16(), status, "{path}");
+        assert_eq!(reply.reason, reason, "{path}");
+    }
+}
+
+#[test]
 fn layouts_answer_where_they_are_asked_for_and_say_why_not() {
     let only = |dialects: &[Dialect]| {
         guest(Given {

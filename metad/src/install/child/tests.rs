@@ -26,7 +26,7 @@ fn a_job_comes_in_and_what_has_come_of_it_goes_out() {
             "compiled",
             json!({"texts": texts, "names": ["a", "b"], "facts": null}),
             json!({"files": {}, "problems": {
-                "b": "the template b, line 1: unexpected end of block, expected expression",
+                "b": "the template b, line 1: unexpected end of block at `%}`",
             }}),
         ),
         (

@@ -44,6 +44,8 @@ fn a_template_that_ends_the_process_costs_only_itself() {
     let rendered = templates.render(&sample::instance(), 0);
     assert_eq!(children.swap(0, Ordering::Relaxed), 5, "all, then each");
     assert_eq!(names(&rendered), ["a", "f"]);
+    let failed: Vec<&str> = rendered.failed.iter().map(String::as_str).collect();
+    assert_eq!(failed, ["b", "c", "d", "e"]);
     assert_eq!(rendered.files["f"], "good");
     assert_eq!(
         rendered.problems,

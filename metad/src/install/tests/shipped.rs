@@ -159,6 +159,47 @@ fn nobody_is_installed_whom_nobody_could_reach() {
     }
 }
 
+/// A text is a list of its letters to a template, and an unknown word would end in an installation without an end.
+#[test]
+fn a_variable_of_another_kind_or_word_gives_no_answers() {
+    let list = "`packages` is no list, like [vim, tmux]";
+    let word = "`when_done` is neither `poweroff` nor `reboot`";
+    for (case, variables, reason) in [
+        ("a text", json!({"packages": "vim"}), Some(list)),
+        ("a mapping", json!({"packages": {"vim": 1}}), Some(list)),
+        ("nothing", json!({"packages": null}), Some(list)),
+        ("a list", json!({"packages": ["vim"]}), None),
+        ("an empty list", json!({"packages": []}), None),
+        (
+            "a list in the list",
+            json!({"packages": [["vim"]]}),
+            Some("a text belongs here, not a sequence"),
+        ),
+        ("a known word", json!({"when_done": "reboot"}), None),
+        ("a slip", json!({"when_done": "Reboot"}), Some(word)),
+        (
+            "an unknown word",
+            json!({"when_done": "explode"}),
+            Some(word),
+        ),
+        (
+            "a list where a text belongs",
+            json!({"locale": ["de_DE.UTF-8"]}),
+            Some("a text belongs here, not a sequence"),
+        ),
+    ] {
+        let rendered = templates().render(&with(&variables), 0);
+        for name in ["preseed.cfg", "kickstart.cfg", "autoinstall/user-data"] {
+            let is_there = rendered.files.contains_key(name);
+            assert_eq!(is_there, reason.is_none(), "{case}: {name}");
+            let of_it = |problem: &&String| problem.starts_with(&format!("the template {name},"));
+            let said = rendered.problems.iter().find(of_it);
+            let says = |reason: &str| said.is_some_and(|problem| problem.contains(reason));
+            assert!(reason.is_none_or(says), "{case}: {name}: {said:?}");
+        }
+    }
+}
+
 /// The keys of the documented reference that these answers use, by section.
 #[test]
 fn autoinstall_has_known_keys_alone() {

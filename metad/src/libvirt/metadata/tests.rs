@@ -247,7 +247,7 @@ fn refusals_name_the_element_and_the_reason() {
         ),
         (
             "key without name",
-            "<m:public-keys><m:public-key><m:key>a</m:key></m:public-key></m:public-keys>",
+            "<m:public-keys><m:public-key><m:key>ssh-rsa a</m:key></m:public-key></m:public-keys>",
             "<public-key> lacks the attribute `name`",
         ),
         (
@@ -257,12 +257,17 @@ fn refusals_name_the_element_and_the_reason() {
         ),
         (
             "key twice",
-            "<m:public-keys><m:public-key name='a'><m:key>a</m:key></m:public-key><m:public-key name='a'><m:key>b</m:key></m:public-key></m:public-keys>",
+            "<m:public-keys><m:public-key name='a'><m:key>ssh-rsa a</m:key></m:public-key><m:public-key name='a'><m:key>ssh-rsa b</m:key></m:public-key></m:public-keys>",
             "<public-key> named `a` stands here twice",
         ),
         (
+            "a key that is none",
+            "<m:public-keys><m:public-key name='a'><m:key>nonsense</m:key></m:public-key></m:public-keys>",
+            "<key> is no SSH key; one is a line like `ssh-ed25519 AAAA… me@host`",
+        ),
+        (
             "format twice",
-            "<m:public-keys><m:public-key name='a'><m:key>a</m:key><m:key>b</m:key></m:public-key></m:public-keys>",
+            "<m:public-keys><m:public-key name='a'><m:key>ssh-rsa a</m:key><m:key>ssh-rsa b</m:key></m:public-key></m:public-keys>",
             "<key> of this format stands here twice",
         ),
         (

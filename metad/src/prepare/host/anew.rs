@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -116,8 +116,35 @@ fn bound(name: &str, why: String, help: &'static str) -> HostError {
     HostError::Bound { name, why, help }
 }
 
+/// The copy that a run left which was ended half-way, if there is one of this user's in `directory`.
+pub(super) fn left_behind(name: &str, directory: &Path) -> Option<PathBuf> {
+    let stem = stem(name);
+    let ours = |path: &PathBuf| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let numbers = file
+            .strip_prefix(&stem)
+            .and_then(|rest| rest.strip_suffix(".xml"));
+        // Anybody may write there.
+        let owner = fs::symlink_metadata(path).map(|there| (there.is_file(), there.uid()));
+        numbers.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '-'))
+            && owner.is_ok_and(|owner| owner == (true, rustix::process::geteuid().as_raw()))
+    };
+    let entries = fs::read_dir(directory).ok()?;
+    entries.flatten().map(|entry| entry.path()).find(ours)
+}
+
+/// What a copy's name begins with; `/` and the like have no place in it.
+fn stem(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = name.chars().take(64).map(plain).collect();
+    format!("metad-{name}-")
+}
+
 /// How many copies this process has made.
 static COPIES: AtomicU32 = AtomicU32::new(0);
+
+/// Where copies are: it outlives the machine's own end, too.
+pub(super) const DIRECTORY: &str = "/var/tmp";
 
 /// A definition on disk, readable by its owner alone; removed when dropped.
 struct Copy {
@@ -125,15 +152,10 @@ struct Copy {
 }
 
 impl Copy {
-    /// Where it outlives the machine's own end, too.
-    const DIRECTORY: &str = "/var/tmp";
-
     fn keep(document: &str, name: &str) -> Result<Self, HostError> {
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-        let name: String = name.chars().take(64).map(plain).collect();
         let number = COPIES.fetch_add(1, Ordering::Relaxed);
-        let file = format!("metad-{name}-{}-{number}.xml", std::process::id());
-        let path = Path::new(Self::DIRECTORY).join(file);
+        let file = format!("{}{}-{number}.xml", stem(name), std::process::id());
+        let path = Path::new(DIRECTORY).join(file);
         let copy = Self {
             path: Some(path.clone()),
         };
@@ -170,6 +192,30 @@ impl Drop for Copy {
         if let Some(path) = &self.path {
             // A copy too many does no harm.
             let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copy_of_a_run_that_was_ended_half_way_is_found_by_the_domains_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| directory.path().join(name);
+        for name in ["metad-web-1-77-0.xml", "metad-db-77-0.txt", "metad-x-y.xml"] {
+            fs::write(file(name), "<domain/>").unwrap();
+        }
+        std::os::unix::fs::symlink("/dev/null", file("metad-mail-77-0.xml")).unwrap();
+        for (case, name, expected) in [
+            ("its own", "web 1", Some(file("metad-web-1-77-0.xml"))),
+            ("another ending", "db", None),
+            ("no numbers", "x", None),
+            ("a link", "mail", None),
+            ("none", "other", None),
+        ] {
+            assert_eq!(left_behind(name, directory.path()), expected, "{case}");
         }
     }
 }

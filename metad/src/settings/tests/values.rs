@@ -168,7 +168,7 @@ fn what_is_not_set_cannot_be_taken_back() {
             "far off",
             "web1",
             "zebra",
-            "nothing is set at `zebra` for `web1`\nhelp: `metad settings web1` shows what is set",
+            "nothing is set at `zebra` for `web1`\nhelp: `metad settings web1` shows what is set, `metad unset web1 --all` takes back all of it",
         ),
         (
             "below a value",

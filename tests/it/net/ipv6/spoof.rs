@@ -222,3 +222,47 @@ fn what_is_not_tcp_over_ipv6_is_dropped_counted_and_reaches_nobody() -> Result<(
     assert_eq!(about_us(&lan.drain()?), 0, "nothing reaches the LAN");
     gets_its_own_at(&attacker, METADATA[1])
 }
+
+#[test]
+fn a_claim_behind_an_extension_header_to_a_group_mac_cuts_nobody_off() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let (lab, victim, attacker) = scene()?;
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["victim", "attacker"])?;
+    let wire = attacker.wire()?;
+    let group = [0x33, 0x33, 0, 0, 0, 1];
+    let ends = Ends {
+        from_mac: attacker.mac(),
+        to_mac: victim.mac(),
+        from: Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 6),
+        to: VICTIM,
+        from_port: 0,
+        to_port: 0,
+    };
+    for address in METADATA {
+        gets_its_own_at(&victim, address)?;
+        // Override, and eight octets of padding that say that ICMPv6 follows.
+        let claim = ipv6::is_at(&ends, 0x20, address, group);
+        let payload = [
+            &[58, 0, 1, 4, 0, 0, 0, 0][..],
+            claim.get(54..).unwrap_or_default(),
+        ]
+        .concat();
+        let hidden = ipv6::packet(&ends, 0, 255, &payload);
+        until("a victim that is misled", SOON, || {
+            wire.send(&hidden).ok()?;
+            let known = victim
+                .space()
+                .output("ip -6 neighbour show dev eth0")
+                .ok()?;
+            let entry = known
+                .lines()
+                .find(|line| line.starts_with(&address.to_string()))?;
+            entry.contains("33:33:00:00:00:01").then_some(())
+        })?;
+        gets_its_own_at(&victim, address)?;
+    }
+    Ok(())
+}

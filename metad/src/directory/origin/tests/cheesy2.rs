@@ -168,7 +168,7 @@ fn c2_26_every_key_of_the_list_counts() {
       {"openssh-key": "ssh-ed25519 BBBB", "name": "other", "rfc4716": "---- BEGIN"},
       {"openssh-key": "ssh-rsa CCCC", "name": "other"},
       "ssh-rsa DDDD",
-      {"openssh-key": 7}, {}, {"openssh-key": ""}
+      {"openssh-key": 7}, {}, {"openssh-key": ""}, "nonsense"
     ]}"#;
     let reading = read(text, json("foo.internal", false)).unwrap();
     let keys = reading.file.record.public_keys.unwrap();
@@ -192,6 +192,7 @@ fn c2_26_every_key_of_the_list_counts() {
             "key 4 of `public-keys` is left out: it holds what is no text",
             "key 5 of `public-keys` is left out: it has no `openssh-key`",
             "key 6 of `public-keys` is left out: it is empty",
+            "key 7 of `public-keys` is left out: it is no SSH key; one is a line like `ssh-ed25519 AAAA… me@host`",
         ]
     );
 }
