@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Name};
 use crate::exit;
+use crate::install::child;
 
 /// The metadata service of a KVM host: a guest asks 169.254.169.254 and is told what is its own.
 #[derive(Debug, Parser)]
@@ -128,6 +129,9 @@ until a metad serves again, nobody answers them.")]
     /// Prepare a libvirt network, so that its guests find the way here
     #[command(subcommand)]
     Network(network::Network),
+    /// Render installers' templates for the daemon that starts this
+    #[command(hide = true, name = child::COMMAND)]
+    RenderInstall,
 }
 
 /// Which metad is meant.
@@ -284,6 +288,7 @@ impl Command {
             Self::Down(down) => down::run(&down.place.names()?, down.purge, &mut out),
             Self::Domain(domain::Domain::Prepare(prepare)) => prepare.run(&mut out),
             Self::Network(network::Network::Prepare(prepare)) => prepare.run(&mut out),
+            Self::RenderInstall => child::main(&mut io::stdin(), &mut out),
         }
     }
 }

@@ -2,9 +2,11 @@
 //! asks for go out.
 //!
 //! Compiled when a template changes and rendered when an instance changes, never while somebody asks. What must never
-//! happen: a template reads a file, runs without an end, or a value that an instance brings turns into a line of
-//! answers of its own.
+//! happen: a template reads a file, runs without an end, takes the daemon with it, or a value that an instance brings
+//! turns into a line of answers of its own.
 
+pub mod child;
+mod engine;
 mod facts;
 mod files;
 mod filters;
@@ -12,26 +14,25 @@ mod filters;
 mod tests;
 pub mod watch;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value};
 
+use self::engine::{Done, Job};
 use crate::instance::Instance;
 
+pub use engine::Engine;
 pub use files::Files;
 
 /// Where templates are looked for unless the configuration says otherwise.
 pub const DEFAULT_TEMPLATES: &str = "/etc/metad/install.d";
 
-/// The largest file that an installer gets, in octets.
-const OUTPUT_MAX: usize = 1024 * 1024;
-/// Steps of the template engine for one file; a long answer takes some thousands.
-const FUEL: u64 = 500_000;
+/// For how many instances a template may end its process before it is tried for no other.
+const STRIKES: usize = 2;
 
 /// What the configuration says of installers' answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,16 +52,19 @@ impl Default for Install {
     }
 }
 
-/// Templates, compiled.
+/// Templates, known to compile.
 #[derive(Debug)]
 pub struct Templates {
-    environment: Environment<'static>,
+    engine: Engine,
+    texts: BTreeMap<String, String>,
     /// Those that installers may ask for.
     served: Vec<String>,
     /// Those that they might, if they were no mistakes.
     broken: BTreeSet<String>,
     config: Install,
     problems: Vec<String>,
+    /// Those that ended their process, and what they were told when they did.
+    costly: Mutex<BTreeMap<String, Vec<Value>>>,
 }
 
 /// The files for one NIC of one instance.
@@ -81,36 +85,34 @@ impl Default for Templates {
 }
 
 impl Templates {
-    /// Compiles every template that can be; the others are problems.
+    /// Compiles every template that can be, in this process; the others are problems.
     pub fn compile(files: &Files, config: Install) -> Self {
-        let mut environment = Environment::new();
-        environment.set_auto_escape_callback(|_name| AutoEscape::None);
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_syntax(syntax());
-        environment.set_debug(true);
-        environment.set_fuel(Some(FUEL));
-        filters::add(&mut environment);
-        let mut served = Vec::new();
-        let mut broken = BTreeSet::new();
+        Self::compile_with(Engine::Here, files, config)
+    }
+
+    /// Compiles every template that can be; the others are problems.
+    pub fn compile_with(engine: Engine, files: &Files, config: Install) -> Self {
+        let mut texts = files.texts.clone();
+        let names: Vec<String> = texts.keys().cloned().collect();
+        let (done, _) = each(engine, &texts, &names, None);
         let mut problems = files.problems.clone();
-        for (name, text) in &files.texts {
-            match environment.add_template_owned(name.clone(), text.clone()) {
-                Ok(()) if files::is_served(name) => served.push(name.clone()),
-                Ok(()) => {}
-                Err(error) => {
-                    problems.push(say(name, &error));
-                    if files::is_served(name) {
-                        broken.insert(name.clone());
-                    }
-                }
+        let mut broken = BTreeSet::new();
+        for (name, problem) in done.problems {
+            texts.remove(&name);
+            problems.push(problem);
+            if files::is_served(&name) {
+                broken.insert(name);
             }
         }
+        let served = texts.keys().filter(|name| files::is_served(name));
         Self {
-            environment,
-            served,
+            engine,
+            served: served.cloned().collect(),
+            texts,
             broken,
             config,
             problems,
+            costly: Mutex::default(),
         }
     }
 
@@ -129,97 +131,123 @@ impl Templates {
             let directory = self.config.templates.display();
             let problem = format!("it is to be installed, and {directory} holds no template");
             rendered.problems.push(problem);
+            return rendered;
         }
         let facts = facts::of(instance, nic, &self.config.variables);
-        for name in &self.served {
-            match self.file(name, &facts) {
-                Ok(octets) => {
-                    rendered.files.insert(name.clone(), octets.into());
-                }
-                Err(error) => {
-                    rendered.problems.push(say(name, &error));
-                    rendered.failed.insert(name.clone());
-                }
-            }
+        let known = facts::of_every_nic(&facts);
+        let Plan {
+            together,
+            alone,
+            refused,
+        } = self.plan(&known);
+        let mut problems: BTreeMap<String, String> = refused
+            .iter()
+            .map(|name| (name.clone(), too_costly(name)))
+            .collect();
+        let alone = alone.chunks(1);
+        for names in std::iter::once(together.as_slice()).chain(alone) {
+            let (done, costly) = each(self.engine, &self.texts, names, Some(&facts));
+            let files = done.files.into_iter();
+            rendered
+                .files
+                .extend(files.map(|(name, text)| (name, Bytes::from(text))));
+            problems.extend(done.problems);
+            self.remember(&costly, &known);
         }
+        rendered.failed.extend(problems.keys().cloned());
+        rendered.problems = problems.into_values().collect();
         rendered
     }
 
-    fn file(&self, name: &str, facts: &minijinja::Value) -> Result<Vec<u8>, minijinja::Error> {
-        let mut page = Page::default();
-        let template = self.environment.get_template(name)?;
-        match template.render_captured_to(facts.clone(), &mut page) {
-            Ok(_) => Ok(page.0),
-            Err(_) if page.is_full() => Err(minijinja::Error::new(
-                ErrorKind::WriteFailure,
-                format!("it is larger than {OUTPUT_MAX} octets"),
-            )),
-            Err(error) => Err(error),
+    /// A template that ended its process is not run again for the same, and after some others not at all: the daemon
+    /// waits for each.
+    fn plan(&self, known: &Value) -> Plan {
+        let costly = self.costly.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plan = Plan::default();
+        for name in &self.served {
+            let names = match costly.get(name) {
+                None => &mut plan.together,
+                Some(ends) if ends.len() >= STRIKES || ends.contains(known) => &mut plan.refused,
+                Some(_) => &mut plan.alone,
+            };
+            names.push(name.clone());
+        }
+        plan
+    }
+
+    fn remember(&self, names: &BTreeSet<String>, known: &Value) {
+        let mut costly = self.costly.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            costly.entry(name.clone()).or_default().push(known.clone());
         }
     }
 }
 
-/// Lines with nothing but a tag leave nothing behind.
-fn syntax() -> SyntaxConfig {
-    let mut syntax = SyntaxConfig::builder();
-    syntax
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .keep_trailing_newline(true);
-    // Only delimiters that contradict each other are refused, and these are the usual ones.
-    syntax.build().unwrap_or_default()
-}
-
-/// What a template writes, as far as it may.
+/// How templates are rendered for an instance.
 #[derive(Default)]
-struct Page(Vec<u8>);
-
-impl Page {
-    fn is_full(&self) -> bool {
-        self.0.len() > OUTPUT_MAX
-    }
+struct Plan {
+    together: Vec<String>,
+    /// Those that ended their process for another instance.
+    alone: Vec<String>,
+    refused: Vec<String>,
 }
 
-impl Write for Page {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(octets);
-        if self.is_full() {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        Ok(octets.len())
+/// Compiles the templates of these names, and renders them if there are facts: all at once, and where that ends the
+/// process, one by one. Also says which ended it on their own.
+fn each(
+    engine: Engine,
+    texts: &BTreeMap<String, String>,
+    names: &[String],
+    facts: Option<&Value>,
+) -> (Done, BTreeSet<String>) {
+    let mut costly = BTreeSet::new();
+    if names.is_empty() {
+        return (Done::default(), costly);
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Which template, where, and why. Quotes the template, and never a value.
-fn say(name: &str, error: &minijinja::Error) -> String {
-    // A template that another one includes is where the mistake is.
-    let mut innermost = error;
-    while let Some(inner) = std::error::Error::source(innermost)
-        .and_then(|source| source.downcast_ref::<minijinja::Error>())
-    {
-        innermost = inner;
-    }
-    let place = innermost.name().unwrap_or(name);
-    let line = innermost.line().map(|line| format!(", line {line}"));
-    let source = innermost.template_source();
-    let expression = innermost
-        .range()
-        .and_then(|range| source?.get(range))
-        .filter(|text| !text.contains('\n'))
-        .map(|text| format!(" at `{}`", text.trim().chars().take(80).collect::<String>()));
-    let reason = match (innermost.kind(), innermost.detail()) {
-        (ErrorKind::OutOfFuel, _) => "it takes too many steps".to_owned(),
-        (ErrorKind::UndefinedError, _) => "nobody says this variable".to_owned(),
-        (_, Some(detail)) => detail.to_owned(),
-        (kind, None) => kind.to_string(),
+    let run = |names: &[String]| {
+        engine.run(Job {
+            texts: Cow::Borrowed(texts),
+            names: names.to_vec(),
+            facts: facts.map(Cow::Borrowed),
+        })
     };
+    let mut all = Done::default();
+    match run(names) {
+        Ok(done) => return (done, costly),
+        Err(child::Failure::Ended) => {}
+        Err(failure @ child::Failure::NotRun(_)) => {
+            let problem = |name: &String| (name.clone(), format!("the template {name}: {failure}"));
+            all.problems = names.iter().map(problem).collect();
+            return (all, costly);
+        }
+    }
+    for name in names {
+        // One that was alone already has had its chance.
+        let alone = match names.len() {
+            1 => Err(child::Failure::Ended),
+            _ => run(std::slice::from_ref(name)),
+        };
+        match alone {
+            Ok(done) => {
+                all.files.extend(done.files);
+                all.problems.extend(done.problems);
+            }
+            Err(child::Failure::Ended) => {
+                all.problems.insert(name.clone(), too_costly(name));
+                costly.insert(name.clone());
+            }
+            Err(failure @ child::Failure::NotRun(_)) => {
+                let problem = format!("the template {name}: {failure}");
+                all.problems.insert(name.clone(), problem);
+            }
+        }
+    }
+    (all, costly)
+}
+
+fn too_costly(name: &str) -> String {
     format!(
-        "the template {place}{}: {reason}{}",
-        line.unwrap_or_default(),
-        expression.unwrap_or_default()
+        "the template {name}: it took more time or memory than a template may; it is not tried again until a template \
+         or the instance changes"
     )
 }

@@ -124,7 +124,8 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         datapath: Arc::new(Mutex::new(datapath)),
         progress: watch::Sender::new(Progress::default()),
     };
-    let (templates, following) = install::watch::start(config.install.clone()).await;
+    let engine = install::Engine::Child;
+    let (templates, following) = install::watch::start(config.install.clone(), engine).await;
     let files = Files::new(&config.state_dir());
     let (state, errands) = StateDesk::open();
     let (news, _followers) = credentials::follow(&config.roles);

@@ -1,6 +1,5 @@
 //! What a template may know: an instance, the NIC that asks, and the variables that somebody said of either.
 
-use minijinja::value::Serde;
 use serde_json::{Map, Value, json};
 
 use crate::instance::{Instance, Nic};
@@ -9,11 +8,7 @@ use crate::instance::{Instance, Nic};
 const URL: &str = "http://169.254.169.254";
 
 /// Lists the names that templates begin with.
-pub(super) fn of(
-    instance: &Instance,
-    nic: usize,
-    variables: &Map<String, Value>,
-) -> minijinja::Value {
+pub(super) fn of(instance: &Instance, nic: usize, variables: &Map<String, Value>) -> Value {
     let mut install = variables.clone();
     install.extend(instance.install.clone());
     let keys: Vec<&str> = instance
@@ -30,7 +25,7 @@ pub(super) fn of(
     };
     let nics: Vec<Value> = instance.nics.iter().map(facts_of).collect();
     let asking = nics.get(nic).cloned().unwrap_or_default();
-    let facts = json!({
+    json!({
         "instance": {
             "name": instance.name,
             "id": instance.instance_id,
@@ -48,8 +43,16 @@ pub(super) fn of(
         "nics": nics,
         "install": install,
         "url": URL,
-    });
-    minijinja::Value::from(Serde(&facts))
+    })
+}
+
+/// The same without the NIC that asks.
+pub(super) fn of_every_nic(facts: &Value) -> Value {
+    let mut facts = facts.clone();
+    if let Some(facts) = facts.as_object_mut() {
+        facts.remove("nic");
+    }
+    facts
 }
 
 fn facts_of(nic: &Nic) -> Value {

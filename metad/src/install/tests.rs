@@ -4,6 +4,7 @@ use super::*;
 use crate::instance::PublicKey;
 use crate::render::sample;
 
+mod costly;
 mod directory;
 mod hostile;
 mod shipped;

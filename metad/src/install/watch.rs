@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Files, Install, Templates};
+use super::{Engine, Files, Install, Templates};
 use crate::directory::inotify::Watches;
 use crate::directory::pending::{Interest, Pending};
 
@@ -20,12 +20,15 @@ const UNWATCHED: Duration = Duration::from_secs(10);
 /// Reads the templates, and follows them until nobody listens or the task is aborted.
 ///
 /// Must be called within a runtime that drives I/O and time.
-pub async fn start(config: Install) -> (watch::Receiver<Arc<Templates>>, JoinHandle<()>) {
-    let mut follower = Follower::new(config);
+pub async fn start(
+    config: Install,
+    engine: Engine,
+) -> (watch::Receiver<Arc<Templates>>, JoinHandle<()>) {
+    let mut follower = Follower::new(config, engine);
     // Before the first look, so that what is written meanwhile is noticed.
     let _ = follower.watch();
     let files = read(&follower.config.templates).await;
-    let templates = Templates::compile(&files, follower.config.clone());
+    let templates = follower.compile(&files).await;
     let (sender, receiver) = watch::channel(Arc::new(templates));
     follower.files = files;
     let task = tokio::spawn(async move { follower.follow(sender).await });
@@ -34,6 +37,7 @@ pub async fn start(config: Install) -> (watch::Receiver<Arc<Templates>>, JoinHan
 
 struct Follower {
     config: Install,
+    engine: Engine,
     files: Files,
     watches: io::Result<Watches>,
     interest: Interest,
@@ -41,9 +45,10 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(config: Install) -> Self {
+    fn new(config: Install, engine: Engine) -> Self {
         Self {
             config,
+            engine,
             files: Files::default(),
             watches: Watches::new(),
             interest: Interest::default(),
@@ -64,7 +69,7 @@ impl Follower {
                 is_watched = self.watch();
                 let files = read(&self.config.templates).await;
                 if files != self.files {
-                    let templates = Templates::compile(&files, self.config.clone());
+                    let templates = self.compile(&files).await;
                     self.files = files;
                     let _ = sender.send(Arc::new(templates));
                 }
@@ -77,6 +82,13 @@ impl Follower {
                 () = sleep_until(retry) => self.pending.ask_for_a_look(),
             }
         }
+    }
+
+    async fn compile(&self, files: &Files) -> Templates {
+        let (engine, config, files) = (self.engine, self.config.clone(), files.clone());
+        let compile = move || Templates::compile_with(engine, &files, config);
+        let compiled = tokio::task::spawn_blocking(compile);
+        compiled.await.unwrap_or_default()
     }
 
     /// Watches the directory and those in it. `false`: it cannot.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use metad_tests::lab::{Guest, Lab, Settings};
@@ -119,6 +120,80 @@ fn an_edited_template_counts_and_a_broken_one_is_told() -> Result<()> {
         alice.get(PRESEED)?.status == 404,
         "an installer takes no stale answers"
     );
+    Ok(())
+}
+
+/// Templates that would end the daemon or never end, each in its own way.
+fn bombs() -> [(&'static str, String); 4] {
+    let grow = |times: u32, step: &str, end: &str| {
+        format!(
+            "{{% set ns = namespace(x=[1]) %}}{{% for i in range({times}) %}}{{% set ns.x = {step} %}}{{% endfor %}}{end}"
+        )
+    };
+    [
+        (
+            "bomb-deep",
+            format!("{{{{ 1{} }}}}", " ~ 'a'".repeat(30_000)),
+        ),
+        (
+            "bomb-endless",
+            grow(40, "ns.x + ns.x", "{{ ns.x | length }}"),
+        ),
+        ("bomb-nested", grow(50_000, "[ns.x]", "")),
+        ("bomb-yaml", grow(40, "[ns.x, ns.x]", "{{ ns.x | yaml }}")),
+    ]
+}
+
+#[test]
+fn a_template_that_never_ends_or_overflows_costs_only_itself() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = to_be_installed(&lab, "alice", 5)?;
+    let bob = guest(&lab, "bob", 6)?;
+    let templates = lab.directory().join("install.d");
+    std::fs::create_dir(&templates)?;
+    std::fs::copy(shipped().join("preseed.cfg"), templates.join("preseed.cfg"))?;
+    for (name, text) in bombs() {
+        std::fs::write(templates.join(name), text)?;
+    }
+    let mut daemon = lab.serve(&Settings {
+        more: &settings(&templates),
+        ..Settings::default()
+    })?;
+    daemon.seated(&["alice", "bob"])?;
+    daemon.status_until("a problem for each bomb", |status| {
+        let problems = status["problems"].as_array().map_or(&[][..], Vec::as_slice);
+        bombs().iter().all(|(name, _)| {
+            let expected = format!(
+                "the template {name}: it took more time or memory than a template may; it is not tried again until a \
+                 template or the instance changes"
+            );
+            problems.iter().any(|it| it["problem"] == json!(expected))
+        })
+    })?;
+    let hostname = "d-i netcfg/get_hostname string alice";
+    let preseed = text(&alice, PRESEED)?;
+    ensure!(preseed.lines().any(|it| it == hostname), "{preseed}");
+    for (name, _) in bombs() {
+        ensure!(
+            alice.get(&format!("/install/{name}"))?.status == 404,
+            "{name}"
+        );
+    }
+    // All is rendered anew, bombs too, and nobody else waits for it.
+    std::fs::write(templates.join("preseed.cfg"), "edited\n")?;
+    let mut slowest = Duration::ZERO;
+    metad_tests::lab::until("the edited template", super::SOON, || {
+        let asked = Instant::now();
+        super::gets_its_own(&bob).ok()?;
+        slowest = slowest.max(asked.elapsed());
+        (text(&alice, PRESEED).ok()? == "edited\n").then_some(())
+    })?;
+    ensure!(slowest < Duration::from_secs(5), "bob waited {slowest:?}");
+    let ended = daemon.stop()?;
+    ensure!(ended.success(), "{ended}: {}", daemon.log());
     Ok(())
 }
 

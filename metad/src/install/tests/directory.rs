@@ -57,7 +57,7 @@ async fn a_changed_template_counts() {
         templates: directory.clone(),
         ..Install::default()
     };
-    let (mut templates, task) = watch::start(config).await;
+    let (mut templates, task) = watch::start(config, Engine::Here).await;
     assert!(
         said(&templates.borrow_and_update(), "a").is_none(),
         "nothing yet"
