@@ -44,6 +44,12 @@ pub(super) const COMPILER: &[Package] = &[
     ),
 ];
 
+/// A Python may be there that cannot make virtual environments.
+const VENV: Package = Package {
+    name: "python3-venv",
+    proof: Proof::Module("ensurepip"),
+};
+
 /// What bpf-linker is built from.
 pub(super) const LLVM: &[Package] = &[file("llvm-22-dev", "/usr/lib/llvm-22/bin/llvm-config")];
 
@@ -57,7 +63,8 @@ const NET: &[Package] = &[
     program("util-linux", "nsenter"),
     program("nftables", "nft"),
     program("debconf", "debconf-set-selections"),
-    program("python3-venv", "python3"),
+    program("python3", "python3"),
+    VENV,
     program("curl", "curl"),
     program("openssl", "openssl"),
     // Debian's own Python has it, whatever else is called `python3` here.
@@ -94,10 +101,7 @@ const CLIENTS: &[Package] = &[
     program("cloud-guest-utils", "ec2metadata"),
     program("facter", "facter"),
     program("python3", "python3"),
-    Package {
-        name: "python3-venv",
-        proof: Proof::Module("ensurepip"),
-    },
+    VENV,
     program("nodejs", "node"),
     program("npm", "npm"),
 ];
