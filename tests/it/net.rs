@@ -3,6 +3,7 @@
 //! Every test has a host of its own and runs inside a sandbox; none may touch the machine's own network.
 
 mod conformance;
+mod containers;
 mod control;
 mod drops;
 mod edges;
