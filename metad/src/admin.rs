@@ -5,6 +5,7 @@
 mod answer;
 mod claim;
 mod client;
+mod owners;
 mod query;
 mod server;
 mod status;

@@ -18,6 +18,7 @@ mod offload;
 mod openstack;
 mod path;
 mod policy;
+mod reach;
 mod records;
 mod spoof;
 mod taps;

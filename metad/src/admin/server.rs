@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
+use super::owners::Owners;
 use super::{Host, Query, QueryError};
 use crate::settings::{Refusal, Wish};
 
@@ -29,7 +30,7 @@ pub async fn serve(
         // An error means that the sender is gone, which is an end too.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    axum::serve(listener, routes(host))
+    axum::serve(Owners::of(listener), routes(host))
         .with_graceful_shutdown(stopped)
         .await
 }
