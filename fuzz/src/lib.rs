@@ -19,8 +19,11 @@ pub mod token;
 pub mod verdict;
 mod world;
 
+/// Holds or panics.
+pub type Replay = fn(&[u8]);
+
 /// Every target by its name: what `cargo xtask fuzz` and the directories of seeds and corpora call it.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Replay); 7] = [
     ("admin", admin::replay),
     ("domain_xml", domain_xml::replay),
     ("http", http::replay),

@@ -20,17 +20,20 @@ pub fn replay(octets: &[u8]) {
     let mut list = None;
     let mut inventory = world::two_machines(OPEN);
     while let Ok(Some(message)) = NetlinkCodec::decode::<RouteNetlinkMessage>(&mut datagram) {
-        match message.payload {
-            NetlinkPayload::Overrun(_) => list = Some(Vec::new()),
-            NetlinkPayload::InnerMessage(message) => match (happening(message), &mut list) {
-                (Some(Happening::Is(interface)), Some(list)) => list.push(interface),
-                (Some(happening), None) => {
-                    all.apply(happening);
-                    holds(&all);
-                }
-                (_, _) => {}
-            },
-            _ => {}
+        if matches!(message.payload, NetlinkPayload::Overrun(_)) {
+            list = Some(Vec::new());
+        }
+        let NetlinkPayload::InnerMessage(message) = message.payload else {
+            continue;
+        };
+        match (happening(message), &mut list) {
+            (Some(Happening::Is(interface)), Some(list)) => list.push(interface),
+            (Some(happening), None) => {
+                all.apply(happening);
+                holds(&all);
+            }
+            // A list holds what there is.
+            (Some(_) | None, _) => {}
         }
     }
     if let Some(list) = list {
