@@ -6,6 +6,8 @@ mod conformance;
 mod control;
 mod drops;
 mod edges;
+mod going_on;
+mod handover;
 mod host;
 mod identity;
 mod install;
