@@ -8,7 +8,7 @@ mod herald;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
@@ -23,6 +23,9 @@ use crate::interfaces::{Happening, Interfaces};
 use crate::inventory::{Inventory, Snapshot};
 use crate::settings::{Errand, Files};
 use crate::source::{Change, Event, SourceIndex, State};
+
+/// How soon what the kernel refused is tried again, where nothing else happens before.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Changes that are taken in before their consequences are drawn: enough for a full reading of a large host.
 const AT_ONCE: usize = 4_096;
@@ -76,6 +79,8 @@ pub struct Conductor {
     started: Instant,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
+    /// When to try again what the kernel refused.
+    retry: Option<Instant>,
 }
 
 impl Conductor {
@@ -91,6 +96,7 @@ impl Conductor {
             herald: Herald::default(),
             started: Instant::now(),
             gone: BTreeSet::new(),
+            retry: None,
         }
     }
 
@@ -100,6 +106,7 @@ impl Conductor {
     /// When the kernel's events cannot be followed any more.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         loop {
+            let retry = self.retry.map(tokio::time::Instant::from_std);
             let errand = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 Some(change) = self.inputs.changes.recv() => {
@@ -122,6 +129,7 @@ impl Conductor {
                     None
                 }
                 Some(errand) = self.inputs.errands.recv() => Some(errand),
+                () = at(retry) => None,
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
                     continue;
@@ -208,6 +216,7 @@ impl Conductor {
         }
         datapath.learn(&resolution.nics);
         datapath.follow(&self.interfaces);
+        self.retry = datapath.is_incomplete().then(|| Instant::now() + RETRY);
         drop(datapath);
         self.outputs.progress.send_if_modified(|progress| {
             let changed = *progress != self.progress;
@@ -241,5 +250,13 @@ impl Conductor {
         if let Some(bell) = self.inputs.bells.get(source) {
             bell.notify_one();
         }
+    }
+}
+
+/// Waits for a moment; without one, for good.
+async fn at(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

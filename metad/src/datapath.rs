@@ -16,6 +16,7 @@ mod strangers;
 use std::collections::BTreeMap;
 
 use metad_common::abi::{NicKey, NicSlot};
+use metad_common::names;
 
 pub use self::attach::AttachError;
 pub use self::flows::KernelFlows;
@@ -28,6 +29,7 @@ use self::load::Kernel;
 use crate::admin::{Counters, InterfaceStatus};
 use crate::config::Config;
 use crate::interfaces::Interfaces;
+use crate::inventory::Slot;
 use crate::netns::veth::Veth;
 
 /// The loaded programs and what they are attached to.
@@ -37,6 +39,8 @@ pub struct Datapath {
     config: crate::config::Datapath,
     /// What the kernel's table of NICs holds; we are its only writer.
     nics: BTreeMap<NicKey, NicSlot>,
+    /// What it would not take, and why.
+    refused: BTreeMap<NicKey, (NicSlot, String)>,
 }
 
 impl Datapath {
@@ -52,6 +56,7 @@ impl Datapath {
             attachments,
             config: config.datapath.clone(),
             nics: BTreeMap::new(),
+            refused: BTreeMap::new(),
         };
         let veth_name = config.veth_host();
         datapath
@@ -89,20 +94,36 @@ impl Datapath {
     /// Puts into the kernel's table what it does not have of `want`. After the snapshot was published: the first frame
     /// of a guest must find its seat.
     pub fn learn(&mut self, want: &BTreeMap<NicKey, NicSlot>) {
+        let before = std::mem::take(&mut self.refused);
         for (key, slot) in steps::to_learn(&self.nics, want) {
             match self.kernel.nics.insert(key, slot, 0) {
                 Ok(()) => {
                     self.nics.insert(key, slot);
                 }
                 Err(error) => {
-                    tracing::error!(
-                        ifindex = key.ifindex,
-                        %error,
-                        "cannot put a NIC into the kernel's table; its guest gets no answers"
-                    );
+                    let why = load::no_room(&error, "NICs", names::NICS_MAX);
+                    if before.get(&key).is_none_or(|(_, said)| *said != why) {
+                        tracing::error!(
+                            ifindex = key.ifindex,
+                            error = why,
+                            "cannot put a NIC into the kernel's table; its guest gets no answers"
+                        );
+                    }
+                    self.refused.insert(key, (slot, why));
                 }
             }
         }
+    }
+
+    /// The NICs that the kernel's table would not take, by their slots, and why.
+    pub fn refused(&self) -> impl Iterator<Item = (Slot, &str)> {
+        let refused = self.refused.values();
+        refused.map(|(slot, why)| (slot.slot, why.as_str()))
+    }
+
+    /// Whether something was refused that may be granted later without any other happening.
+    pub fn is_incomplete(&self) -> bool {
+        !self.refused.is_empty() || self.attachments.is_incomplete()
     }
 
     /// The table of connections, for the listener.

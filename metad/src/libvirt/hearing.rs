@@ -144,7 +144,11 @@ mod tests {
         assert!(hearing.heard(), "it is over");
         assert!(!hearing.is_deaf());
         assert!(!hearing.heard(), "said once");
-        assert_eq!(find(&mut hearing, GRACE), Some(Cure::Reconnect), "from the start");
+        assert_eq!(
+            find(&mut hearing, GRACE),
+            Some(Cure::Reconnect),
+            "from the start"
+        );
     }
 
     #[test]

@@ -103,11 +103,10 @@ impl Held {
     /// Connects and subscribes: what happens during the first reading must lead to another one. The error reads after
     /// the libvirt's name.
     pub(super) fn open(&mut self, uri: &str, bell: &Bell) -> Result<(), String> {
-        let connection = connect(uri)
-            .map_err(|why| format!("cannot connect to libvirt at {uri}: {why}"))?;
-        let subscription = events::subscribe(&connection, bell).map_err(|error| {
-            format!("libvirt at {uri} gives no events: {}", error.message())
-        })?;
+        let connection =
+            connect(uri).map_err(|why| format!("cannot connect to libvirt at {uri}: {why}"))?;
+        let subscription = events::subscribe(&connection, bell)
+            .map_err(|error| format!("libvirt at {uri} gives no events: {}", error.message()))?;
         self.connection = Some(connection);
         self.subscription = Some(subscription);
         Ok(())

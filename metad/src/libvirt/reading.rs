@@ -125,9 +125,8 @@ mod tests {
         for (uuid, run) in domains {
             let uuid = Uuid::from_u128(*uuid);
             let run = run.map_or_else(String::new, |run| format!(" id='{run}'"));
-            let document = format!(
-                "<domain{run}><name>of {uuid}</name><uuid>{uuid}</uuid></domain>"
-            );
+            let document =
+                format!("<domain{run}><name>of {uuid}</name><uuid>{uuid}</uuid></domain>");
             let described = Described {
                 name: String::new(),
                 id: None,

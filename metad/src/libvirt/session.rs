@@ -300,9 +300,8 @@ impl<'a> Session<'a> {
         announced: &BTreeSet<Uuid>,
     ) -> Result<(BTreeSet<Uuid>, BTreeSet<Uuid>), End> {
         let listed = self.ask(owner, "listing the domains", Held::list).await?;
-        let listed = listed.map_err(|why| {
-            End::Lost(format!("libvirt at {} lists no domains: {why}", self.uri))
-        })?;
+        let listed = listed
+            .map_err(|why| End::Lost(format!("libvirt at {} lists no domains: {why}", self.uri)))?;
         let differing = self.readings.differing(&listed);
         if self.synced && !differing.is_subset(announced) {
             self.hearing.unannounced(Instant::now());
@@ -321,7 +320,9 @@ impl<'a> Session<'a> {
         for uuid in domains {
             let reading = self.readings.begin();
             let described = self
-                .ask(owner, "describing a domain", move |held| held.describe(uuid))
+                .ask(owner, "describing a domain", move |held| {
+                    held.describe(uuid)
+                })
                 .await?;
             let event = match described {
                 Ok(described) => self.readings.take(uuid, described, reading),

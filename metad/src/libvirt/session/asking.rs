@@ -69,7 +69,10 @@ impl Session<'_> {
                 () = sleep(limit.unwrap_or_default()), if limit.is_some() => {}
             }
             let limit = limit.take().unwrap_or_default().as_secs_f32();
-            let why = format!("libvirt at {} has not answered for {limit} s: {doing}", self.uri);
+            let why = format!(
+                "libvirt at {} has not answered for {limit} s: {doing}",
+                self.uri
+            );
             self.silent = true;
             self.must_tell(Event::State(State::Away { why })).await?;
         }

@@ -128,7 +128,9 @@ async fn while_others_keep_it_deaf_it_is_polled_and_says_so() {
     );
     guest.domain.destroy().unwrap();
     libvirt
-        .subject("stopped, by looking", &guest.key, |subject| !subject.running)
+        .subject("stopped, by looking", &guest.key, |subject| {
+            !subject.running
+        })
         .await;
     assert!(heard.try_recv().is_err(), "the other one is deaf, too");
     drop(listener);
