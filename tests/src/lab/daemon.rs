@@ -52,6 +52,8 @@ pub struct Daemon {
     log: PathBuf,
     /// The run directory that it is told to leave.
     kept: Option<String>,
+    /// A command that starts it.
+    under: Vec<String>,
 }
 
 impl Daemon {
@@ -72,6 +74,7 @@ impl Daemon {
             configuration,
             log,
             kept: None,
+            under: Vec::new(),
         };
         daemon.start_again()?;
         Ok(daemon)
@@ -87,7 +90,11 @@ impl Daemon {
             .append(true)
             .open(&self.log)
             .context("cannot open the log")?;
-        let mut command = Namespace::enter(&self.host, &binary()?.to_string_lossy());
+        let mut words = self.under.clone();
+        words.push(binary()?.to_string_lossy().into_owned());
+        let program = words.remove(0);
+        let mut command = Namespace::enter(&self.host, &program);
+        command.args(words);
         command.args(["serve", "--log", "info", "--config"]);
         command.arg(&self.configuration);
         if let Some(kept) = &self.kept {
@@ -103,7 +110,10 @@ impl Daemon {
         });
         match ready {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(status)) => bail!("metad ended ({status}):\n{}", self.log()),
+            Ok(Err(status)) => {
+                self.child = None;
+                bail!("metad ended ({status}):\n{}", self.log())
+            }
             Err(error) => Err(error).with_context(|| format!("its log:\n{}", self.log())),
         }
     }
@@ -112,6 +122,11 @@ impl Daemon {
     /// (`RuntimeDirectoryPreserve=restart`).
     pub fn keep_run_directory(&mut self, run_directory: &str) {
         self.kept = Some(run_directory.to_owned());
+    }
+
+    /// Has it started from now on by this command, which is handed the daemon's own (`setpriv --nnp`).
+    pub fn start_under(&mut self, command: &[&str]) {
+        self.under = command.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// What `metad status --json` says.
