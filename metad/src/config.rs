@@ -5,6 +5,7 @@ mod file;
 mod iam;
 mod install;
 mod issuer;
+mod limits;
 mod pattern;
 mod section;
 mod site;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use file::Fault;
 pub use iam::{Origin, Role};
+pub use limits::{Limits, Rate};
 pub use pattern::Pattern;
 pub use source::Source;
 
@@ -46,6 +48,8 @@ pub struct Config {
     /// What is kept over restarts of the host: keys and settings. `None`: /var/lib/NAME.
     pub state_directory: Option<PathBuf>,
     pub datapath: Datapath,
+    /// What one guest may use of what all share.
+    pub limits: Limits,
     /// What holds for instances that say nothing themselves.
     pub defaults: Defaults,
     pub install: Install,
@@ -191,6 +195,7 @@ impl Default for Config {
             keep_alive: false,
             state_directory: None,
             datapath: Datapath::default(),
+            limits: Limits::default(),
             defaults: Defaults::default(),
             install: Install::default(),
             issuer: None,

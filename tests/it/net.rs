@@ -8,6 +8,7 @@ mod control;
 mod drops;
 mod edges;
 mod failed;
+mod flood;
 mod host;
 mod identity;
 mod install;
