@@ -2,10 +2,12 @@
 //!
 //! Every test has a host of its own and runs inside a sandbox; none may touch the machine's own network.
 
+mod broken;
 mod conformance;
 mod control;
 mod drops;
 mod edges;
+mod failed;
 mod flood;
 mod going_on;
 mod handover;

@@ -5,12 +5,12 @@ use std::sync::PoisonError;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::sync::watch;
 
-use crate::admin::{self, Host, Query, QueryError, Reply, Status};
+use crate::admin::{self, Host, Problem, Query, QueryError, Reply, Status};
 use crate::conductor::Outputs;
 use crate::config::Config;
 use crate::http::answer_as;
 use crate::instance::Mac;
-use crate::inventory::Hosted;
+use crate::inventory::{Hosted, Slot, Snapshot};
 use crate::settings::StateDesk;
 use crate::signer::{Certificate, Signer};
 
@@ -43,20 +43,25 @@ impl Daemon {
 
 impl Host for Daemon {
     fn status(&self) -> Status {
-        let (interfaces, counters) = {
+        let snapshot = self.outputs.snapshot.load();
+        let (interfaces, counters, refused) = {
             let datapath = self
                 .outputs
                 .datapath
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            (datapath.interfaces(), datapath.counters())
+            let refused = datapath
+                .refused()
+                .map(|(slot, why)| refused(&snapshot, slot, why));
+            (
+                datapath.interfaces(),
+                datapath.counters(),
+                refused.collect::<Vec<_>>(),
+            )
         };
-        Status::new(
-            &self.name,
-            &self.outputs.snapshot.load(),
-            interfaces,
-            counters,
-        )
+        let mut status = Status::new(&self.name, &snapshot, interfaces, counters);
+        status.problems.extend(refused);
+        status
     }
 
     fn query(&self, query: &Query) -> Result<Reply, QueryError> {
@@ -106,6 +111,23 @@ impl Host for Daemon {
 
     fn stop(&self) {
         self.stop.send_replace(true);
+    }
+}
+
+/// A NIC that has a seat and no place in the kernel's table.
+fn refused(snapshot: &Snapshot, slot: Slot, why: &str) -> Problem {
+    match snapshot.seats.get(&slot) {
+        Some(seat) => Problem {
+            subject: seat.instance.name.clone(),
+            problem: format!(
+                "NIC {} on {} is not answered: {why}",
+                seat.mac, seat.interface
+            ),
+        },
+        None => Problem {
+            subject: format!("slot {slot}"),
+            problem: why.to_owned(),
+        },
     }
 }
 
