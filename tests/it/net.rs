@@ -4,6 +4,7 @@
 
 mod broken;
 mod conformance;
+mod containers;
 mod control;
 mod drops;
 mod edges;
@@ -22,6 +23,7 @@ mod offload;
 mod openstack;
 mod path;
 mod policy;
+mod reach;
 mod records;
 mod spoof;
 mod taps;

@@ -9,6 +9,7 @@ mod ci;
 mod conformance;
 mod demo;
 mod elf;
+mod fuzz;
 mod images;
 mod setup;
 mod shell;
@@ -68,6 +69,8 @@ enum Task {
     },
     /// See whether a metadata server, ours or another, does what its clients rely on
     Conformance(conformance::Options),
+    /// Look for inputs that break what must hold for all of them
+    Fuzz(fuzz::Options),
     /// Check format, lints, documentation, licences and the rules of the house
     Ci,
     /// Run a command as root in namespaces that vanish with it
@@ -103,6 +106,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo(options) => demo::run(&options),
         Task::Images { rebuild } => images::run(rebuild).map(|()| ExitCode::SUCCESS),
         Task::Conformance(options) => conformance::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Ci => ci::run(),
         Task::Sandbox { command } => {
             let (program, words) = command.split_first().context("no command")?;
