@@ -21,6 +21,7 @@ use crate::config::{Config, Source};
 use crate::datapath::{Datapath, Traces, remove};
 use crate::interfaces::watch as interfaces;
 use crate::inventory::{Inventory, Snapshot};
+use crate::limits::Bounds;
 use crate::listen::{self, Desk};
 use crate::netns::{Namespace, veth};
 use crate::settings::{Files, Loaded, Secret, StateDesk};
@@ -151,8 +152,11 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         ended = &mut conducting => return ended.context("the conductor failed")?,
     }
 
+    let bounds = Arc::new(Bounds::new(config.limits));
     let desk = Desk {
         keep_alive: config.keep_alive,
+        bounds: Arc::clone(&bounds),
+        descriptors: descriptors(),
         state: state.clone(),
         ..Desk::new(
             Arc::clone(&outputs.snapshot),
@@ -163,7 +167,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         )
     };
     let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
-    let daemon = Daemon::new(config, &outputs, signer, state, stop.clone());
+    let daemon = Daemon::new(config, &outputs, bounds, signer, state, stop.clone());
     let door = tokio::spawn(admin::serve(claim.listen()?, Arc::new(daemon), stopped));
     ready::tell(config);
     let ended = until_end(&stop, conducting, listening).await;
@@ -173,6 +177,22 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         tracing::warn!(%error, "the admin socket failed");
     }
     ended
+}
+
+/// Lets the process have as many file descriptors open as it may, and says how many: connections are what they go to.
+fn descriptors() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let allowed = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: allowed.maximum,
+        ..allowed
+    };
+    let raised = setrlimit(Resource::Nofile, all);
+    let may = match raised {
+        Ok(()) => allowed.maximum,
+        Err(_kept) => allowed.current,
+    };
+    may.map_or(usize::MAX, |may| may.try_into().unwrap_or(usize::MAX))
 }
 
 /// Hands over what is kept. Guests are answered without it too, and `metad status` says what is missing.

@@ -1,6 +1,6 @@
 //! The daemon as the administrator sees it.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::sync::watch;
@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::http::answer_as;
 use crate::instance::Mac;
 use crate::inventory::Hosted;
+use crate::limits::Bounds;
 use crate::settings::StateDesk;
 use crate::signer::{Certificate, Signer};
 
@@ -18,6 +19,7 @@ use crate::signer::{Certificate, Signer};
 pub(super) struct Daemon {
     name: String,
     outputs: Outputs,
+    bounds: Arc<Bounds>,
     signer: Signer,
     state: StateDesk,
     stop: watch::Sender<bool>,
@@ -27,6 +29,7 @@ impl Daemon {
     pub(super) fn new(
         config: &Config,
         outputs: &Outputs,
+        bounds: Arc<Bounds>,
         signer: Signer,
         state: StateDesk,
         stop: watch::Sender<bool>,
@@ -34,6 +37,7 @@ impl Daemon {
         Self {
             name: config.name.to_string(),
             outputs: outputs.clone(),
+            bounds,
             signer,
             state,
             stop,
@@ -56,6 +60,7 @@ impl Host for Daemon {
             &self.outputs.snapshot.load(),
             interfaces,
             counters,
+            self.bounds.counts(),
         )
     }
 
