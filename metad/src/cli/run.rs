@@ -140,12 +140,7 @@ async fn serve_claimed(config: &Config, claim: &Claim, made: &mut Traces) -> Res
         errands,
         files: files.clone(),
     };
-    let names = config.sources.iter().map(ToString::to_string).collect();
-    let roles = config.roles.iter().map(|role| role.name.clone());
-    let inventory =
-        Inventory::new(config.datapath.identity, config.defaults.clone(), names).with_roles(roles);
-    let inventory = with_state(inventory, config, &files);
-    let conductor = Conductor::new(inventory, inputs, outputs.clone());
+    let conductor = Conductor::new(inventory(config, &files), inputs, outputs.clone());
     let mut conducting = tokio::spawn(conductor.run(stopped.clone()));
     tokio::select! {
         () = ready::wait(&outputs.progress, config.sources.len(), SOURCES_TIME) => {}
@@ -193,6 +188,14 @@ fn descriptors() -> usize {
         Err(_kept) => allowed.current,
     };
     may.map_or(usize::MAX, |may| may.try_into().unwrap_or(usize::MAX))
+}
+
+/// Makes the inventory of what is configured and kept.
+fn inventory(config: &Config, files: &Files) -> Inventory {
+    let names = config.sources.iter().map(ToString::to_string).collect();
+    let roles = config.roles.iter().map(|role| role.name.clone());
+    let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names);
+    with_state(inventory.with_roles(roles), config, files)
 }
 
 /// Hands over what is kept. Guests are answered without it too, and `metad status` says what is missing.
