@@ -105,6 +105,10 @@ const SIOCOUTQ: Opcode = 0x5411;
 
 /// Octets that were sent and are not acknowledged, and those that were not sent yet (SIOCOUTQ, tcp(7)).
 fn unacknowledged(stream: &TcpStream) -> i32 {
+    // The kernel goes on counting what a reset has left unsent; a connection that is no more has no peer (getpeername(2)).
+    if stream.peer_addr().is_err() {
+        return 0;
+    }
     // SAFETY: the operation writes one int, which is what the getter has room for.
     let getter = unsafe { Getter::<SIOCOUTQ, i32>::new() };
     // SAFETY: as above; the descriptor is an open socket's for as long as it is borrowed.
@@ -279,6 +283,49 @@ mod tests {
             assert_eq!(
                 while_alive(&wire, seconds(120), whole).await.is_ok(),
                 ends,
+                "{case}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_guest_has_not_taken_keeps_its_connection_unless_that_is_no_more() {
+        use tokio::io::AsyncReadExt;
+        let small = |client: &TcpStream| {
+            let narrow = SockRef::from(client).set_recv_buffer_size(2048);
+            narrow.unwrap();
+        };
+        let full = |stream: &TcpStream| while stream.try_write(&[b'x'; 4096]).is_ok() {};
+        let short = Duration::from_millis(50);
+        for case in ["takes nothing", "takes all", "resets"] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap());
+            let (client, accepted) = tokio::join!(client, listener.accept());
+            let (mut client, stream) = (client.unwrap(), accepted.unwrap().0);
+            small(&client);
+            SockRef::from(&stream).set_send_buffer_size(2048).unwrap();
+            stream.writable().await.unwrap();
+            full(&stream);
+            hang_up(&stream).unwrap();
+            assert!(!taken(&stream, short).await, "{case}: at first");
+            let time = match case {
+                "takes nothing" => short,
+                "takes all" => {
+                    let mut all = Vec::new();
+                    client.read_to_end(&mut all).await.unwrap();
+                    LINGER_TIME * 20
+                }
+                _ => {
+                    SockRef::from(&client)
+                        .set_linger(Some(Duration::ZERO))
+                        .unwrap();
+                    drop(client);
+                    LINGER_TIME * 20
+                }
+            };
+            assert_eq!(
+                taken(&stream, time).await,
+                case != "takes nothing",
                 "{case}"
             );
         }
