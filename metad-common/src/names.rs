@@ -17,6 +17,8 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const STRANGERS: &str = "STRANGERS";
 /// Interface index to the time of its last report (nanoseconds of the boot clock): bounds [`STRANGERS`].
 pub const REPORTED: &str = "REPORTED";
+/// Slot to [`crate::abi::Bucket`]: how fast each NIC may open connections.
+pub const BUCKETS: &str = "BUCKETS";
 /// The time of the last diagnostic, for each CPU (nanoseconds of the boot clock).
 pub const LOGGED: &str = "LOGGED";
 
@@ -26,6 +28,10 @@ pub const VETH_IFINDEX: &str = "VETH_IFINDEX";
 pub const DAEMON_MAC: &str = "DAEMON_MAC";
 /// Global: non-zero to log every drop, within the bound of [`LOG_INTERVAL_NS`].
 pub const LOG_DROPS: &str = "LOG_DROPS";
+/// Global: [`crate::limit::Limit::interval_ns`] of new connections of each slot.
+pub const CONNECTION_INTERVAL_NS: &str = "CONNECTION_INTERVAL_NS";
+/// Global: [`crate::limit::Limit::capacity_ns`] of the same.
+pub const CONNECTION_CAPACITY_NS: &str = "CONNECTION_CAPACITY_NS";
 
 /// NICs of one host. Ten times the guests of the largest hosts that are known.
 pub const NICS_MAX: u32 = 16_384;

@@ -19,7 +19,7 @@ use metad_common::abi::{NicKey, NicSlot};
 
 pub use self::attach::AttachError;
 pub use self::flows::KernelFlows;
-pub use self::load::{LoadError, OBJECT, VethGlobals, object_loader};
+pub use self::load::{Globals, LoadError, OBJECT, object_loader};
 pub use self::remove::{Leftover, Removal, Traces, remove};
 pub use self::strangers::Strangers;
 

@@ -6,6 +6,7 @@ mod conformance;
 mod control;
 mod drops;
 mod edges;
+mod flood;
 mod host;
 mod identity;
 mod install;

@@ -7,6 +7,7 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use metad_common::abi::{Flow, FlowKey, NicKey, NicSlot, Port};
+use metad_common::limit::Limit;
 use metad_common::names;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -58,30 +59,48 @@ pub(super) struct Kernel {
 }
 
 /// A loader that has set what the programs take as constants.
-pub fn object_loader(veth: &VethGlobals) -> EbpfLoader<'_> {
+pub fn object_loader(globals: &Globals) -> EbpfLoader<'_> {
     let mut loader = EbpfLoader::new();
     loader
-        .override_global(names::VETH_IFINDEX, &veth.ifindex, true)
-        .override_global(names::DAEMON_MAC, &veth.mac, true)
-        .override_global(names::LOG_DROPS, &veth.log_drops, true);
+        .override_global(names::VETH_IFINDEX, &globals.ifindex, true)
+        .override_global(names::DAEMON_MAC, &globals.mac, true)
+        .override_global(names::LOG_DROPS, &globals.log_drops, true)
+        .override_global(
+            names::CONNECTION_INTERVAL_NS,
+            &globals.connections.interval_ns,
+            true,
+        )
+        .override_global(
+            names::CONNECTION_CAPACITY_NS,
+            &globals.connections.capacity_ns,
+            true,
+        );
     loader
 }
 
 /// The globals of the object.
 #[derive(Debug, Clone, Copy)]
-pub struct VethGlobals {
+pub struct Globals {
+    /// Of the host's end of the veth.
     pub ifindex: u32,
+    /// Of the other end.
     pub mac: [u8; 6],
     /// Non-zero: log drops.
     pub log_drops: u32,
+    /// How fast each NIC may open connections.
+    pub connections: Limit,
 }
 
 impl Kernel {
     pub(super) fn load(config: &Config, veth: Veth) -> Result<Self, LoadError> {
-        let globals = VethGlobals {
+        let globals = Globals {
             ifindex: veth.host,
             mac: veth.daemon_mac.0,
             log_drops: u32::from(config.datapath.log_drops),
+            connections: config
+                .limits
+                .connection_rate()
+                .map_or(Limit::OFF, |rate| Limit::new(rate.per_second, rate.burst)),
         };
         let object = |error| LoadError::Object(Box::new(error));
         let mut ebpf = object_loader(&globals).load(OBJECT).map_err(object)?;

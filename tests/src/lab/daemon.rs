@@ -164,7 +164,7 @@ impl Daemon {
         .with_context(|| format!("the last status was {last:#}\nthe log:\n{}", self.log()))
     }
 
-    /// The counters: `arp-answered`, `delivered`, `returned`, and `dropped` by reason.
+    /// The counters: `arp-answered`, `delivered`, `returned`, `recalled`, and `dropped` by reason.
     ///
     /// # Errors
     /// There is no status.
@@ -286,6 +286,7 @@ pub struct Counters {
     pub neighbour_answered: u64,
     pub delivered: u64,
     pub returned: u64,
+    pub recalled: u64,
     dropped: BTreeMap<String, u64>,
 }
 
@@ -299,6 +300,7 @@ impl Counters {
             neighbour_answered: number("neighbour-answered"),
             delivered: number("delivered"),
             returned: number("returned"),
+            recalled: number("recalled"),
             dropped: dropped
                 .map(|(name, count)| (name.clone(), count.as_u64().unwrap_or_default()))
                 .collect(),
