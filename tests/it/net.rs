@@ -19,6 +19,7 @@ mod openstack;
 mod path;
 mod policy;
 mod records;
+mod siege;
 mod spoof;
 mod taps;
 mod together;

@@ -2,6 +2,7 @@
 //! one route.
 
 mod ipv6;
+mod tcp;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -139,6 +140,7 @@ async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
     let mac = far
         .mac
         .ok_or_else(|| VethError::Vanished(inside.to_owned()))?;
+    tcp::settle();
     let with_ipv6 = ipv6::is_there();
     if with_ipv6 {
         ipv6::silence(&loopback, &far);
