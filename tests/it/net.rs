@@ -25,6 +25,7 @@ mod path;
 mod policy;
 mod reach;
 mod records;
+mod siege;
 mod spoof;
 mod taps;
 mod together;

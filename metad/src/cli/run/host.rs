@@ -1,6 +1,6 @@
 //! The daemon as the administrator sees it.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
 
@@ -8,6 +8,7 @@ use crate::admin::{self, Host, Problem, Query, QueryError, Reply, Status};
 use crate::conductor::Outputs;
 use crate::config::Config;
 use crate::inventory::{Slot, Snapshot};
+use crate::limits::Bounds;
 use crate::settings::StateDesk;
 use crate::signer::{Certificate, Signer};
 
@@ -15,6 +16,7 @@ use crate::signer::{Certificate, Signer};
 pub(super) struct Daemon {
     name: String,
     outputs: Outputs,
+    bounds: Arc<Bounds>,
     signer: Signer,
     state: StateDesk,
     stop: watch::Sender<bool>,
@@ -24,6 +26,7 @@ impl Daemon {
     pub(super) fn new(
         config: &Config,
         outputs: &Outputs,
+        bounds: Arc<Bounds>,
         signer: Signer,
         state: StateDesk,
         stop: watch::Sender<bool>,
@@ -31,6 +34,7 @@ impl Daemon {
         Self {
             name: config.name.to_string(),
             outputs: outputs.clone(),
+            bounds,
             signer,
             state,
             stop,
@@ -56,7 +60,8 @@ impl Host for Daemon {
                 refused.collect::<Vec<_>>(),
             )
         };
-        let mut status = Status::new(&self.name, &snapshot, interfaces, counters);
+        let limits = self.bounds.counts();
+        let mut status = Status::new(&self.name, &snapshot, interfaces, counters, limits);
         status.problems.extend(refused);
         status
     }
