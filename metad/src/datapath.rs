@@ -7,6 +7,7 @@ mod attach;
 mod counters;
 mod flows;
 mod follow;
+mod guard;
 mod load;
 mod pins;
 mod remove;
@@ -19,11 +20,13 @@ use metad_common::abi::{NicKey, NicSlot};
 
 pub use self::attach::AttachError;
 pub use self::flows::KernelFlows;
+pub use self::guard::GuardError;
 pub use self::load::{Globals, LoadError, OBJECT, object_loader};
 pub use self::remove::{Leftover, Removal, Traces, remove};
 pub use self::strangers::Strangers;
 
 use self::attach::Attachments;
+use self::guard::Guards;
 use self::load::Kernel;
 use crate::admin::{Counters, InterfaceStatus};
 use crate::config::Config;
@@ -34,6 +37,7 @@ use crate::netns::veth::Veth;
 pub struct Datapath {
     kernel: Kernel,
     attachments: Attachments,
+    guards: Guards,
     config: crate::config::Datapath,
     /// What the kernel's table of NICs holds; we are its only writer.
     nics: BTreeMap<NicKey, NicSlot>,
@@ -50,6 +54,7 @@ impl Datapath {
         let mut datapath = Self {
             kernel,
             attachments,
+            guards: Guards::new(config),
             config: config.datapath.clone(),
             nics: BTreeMap::new(),
         };
@@ -64,6 +69,7 @@ impl Datapath {
     pub fn follow(&mut self, interfaces: &Interfaces) {
         let wanted = follow::wanted(&self.config, interfaces);
         self.attachments.update(&mut self.kernel, &wanted);
+        self.guards.update(&mut self.kernel, &wanted);
     }
 
     /// Whether the host's end of the veth is among `interfaces`.
@@ -123,6 +129,16 @@ impl Datapath {
 
     /// Where the programs sit.
     pub fn interfaces(&self) -> Vec<InterfaceStatus> {
-        self.attachments.status()
+        let mut interfaces = self.attachments.status();
+        for interface in &mut interfaces {
+            match self.guards.status(interface.ifindex) {
+                None => {}
+                Some(Ok(by)) => interface.guard = Some(by),
+                Some(Err(why)) => {
+                    interface.problem.get_or_insert_with(|| why.to_owned());
+                }
+            }
+        }
+        interfaces
     }
 }

@@ -7,6 +7,7 @@ mod control;
 mod drops;
 mod edges;
 mod flood;
+mod guard;
 mod host;
 mod identity;
 mod install;

@@ -3,7 +3,7 @@
 use std::io;
 
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
-use aya::programs::{ProgramError, SchedClassifier};
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use metad_common::abi::{Flow, FlowKey, NicKey, NicSlot, Port};
@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::attach::AttachError;
+use super::guard::GuardError;
 use super::pins::{self, PinError};
 use crate::config::Config;
 use crate::netns::veth::Veth;
@@ -48,6 +49,8 @@ pub enum LoadError {
     Pin(#[from] PinError),
     #[error(transparent)]
     Attach(#[from] AttachError),
+    #[error(transparent)]
+    Guard(#[from] GuardError),
 }
 
 /// The programs and the maps that the daemon holds.
@@ -108,11 +111,12 @@ impl Kernel {
             follow_log(&mut ebpf);
         }
         for name in [names::GUEST_INGRESS, names::REPLY] {
-            let failed = |source| LoadError::Program {
-                name,
-                source: Box::new(source),
-            };
-            program(&mut ebpf, name)?.load().map_err(failed)?;
+            let loaded = program::<SchedClassifier>(&mut ebpf, name)?.load();
+            loaded.map_err(|source| refused(name, source))?;
+        }
+        if config.datapath.flood_guard {
+            let loaded = program::<Xdp>(&mut ebpf, names::FLOOD_GUARD)?.load();
+            loaded.map_err(|source| refused(names::FLOOD_GUARD, source))?;
         }
         pins::pin_maps(config, &ebpf)?;
         Ok(Self {
@@ -130,6 +134,11 @@ impl Kernel {
         program(&mut self.ebpf, name)
     }
 
+    /// The flood guard; loaded only if the configuration asks for it.
+    pub(super) fn flood_guard(&mut self) -> Result<&mut Xdp, LoadError> {
+        program(&mut self.ebpf, names::FLOOD_GUARD)
+    }
+
     pub(super) fn take_flows(&mut self) -> Result<HashMap<MapData, FlowKey, Flow>, LoadError> {
         take(&mut self.ebpf, names::FLOWS)
     }
@@ -139,19 +148,23 @@ impl Kernel {
     }
 }
 
-fn program<'a>(
-    ebpf: &'a mut Ebpf,
-    name: &'static str,
-) -> Result<&'a mut SchedClassifier, LoadError> {
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
     let missing = || LoadError::Missing {
         kind: "program",
         name,
     };
     let program = ebpf.program_mut(name).ok_or_else(missing)?;
-    program.try_into().map_err(|source| LoadError::Program {
+    program.try_into().map_err(|source| refused(name, source))
+}
+
+fn refused(name: &'static str, source: ProgramError) -> LoadError {
+    LoadError::Program {
         name,
         source: Box::new(source),
-    })
+    }
 }
 
 fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, LoadError>

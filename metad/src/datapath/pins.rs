@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use aya::Ebpf;
 use metad_common::names;
 
+use crate::admin::GuardedBy;
 use crate::config::Config;
 
 const BPFFS: &str = "a BPF file system must be on /sys/fs/bpf: `mount -t bpf bpf /sys/fs/bpf` puts one there, and `metad check` says whether it is";
@@ -38,6 +39,32 @@ pub(super) fn pin_maps(config: &Config, ebpf: &Ebpf) -> Result<(), PinError> {
 pub(super) fn link_path(config: &Config, ifindex: u32) -> PathBuf {
     config.pins().join("links").join(ifindex.to_string())
 }
+
+/// Where the link of the flood guard on the interface `ifindex` is pinned: links do not tell how they are attached.
+pub(super) fn guard_path(config: &Config, ifindex: u32, by: GuardedBy) -> PathBuf {
+    let how = match by {
+        GuardedBy::Native => "native",
+        GuardedBy::Generic => "generic",
+    };
+    let name = format!("{GUARD_PREFIX}{how}-{ifindex}");
+    config.pins().join("links").join(name)
+}
+
+/// Every flood guard's link that is pinned, whoever pinned it.
+pub(super) fn guard_paths(config: &Config) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(config.pins().join("links")) else {
+        return Vec::new();
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let is_guard = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(GUARD_PREFIX))
+    };
+    paths.filter(is_guard).collect()
+}
+
+/// What the pins of flood guards' links are called, before how and where they are attached.
+pub(super) const GUARD_PREFIX: &str = "xdp-";
 
 /// Marks that the clsact qdisc of the interface `ifindex` is ours to remove; only where tcx is not there.
 pub(super) fn clsact_path(config: &Config, ifindex: u32) -> PathBuf {
