@@ -144,9 +144,7 @@ fn bulk_traffic_crosses_the_guard_unharmed() -> Result<()> {
             let mut received = Vec::new();
             back.set_read_timeout(Some(SOON))?;
             back.read_to_end(&mut received)?;
-            sending
-                .join()
-                .map_err(|_| anyhow::anyhow!("the sender panicked"))??;
+            sending.join().ok().context("the sender panicked")??;
             Ok(received)
         })?;
         ensure!(
