@@ -33,7 +33,7 @@ fn the_host_afterwards_is_the_host_before() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());
     }
-    compare_all("auto")
+    compare_all("auto", "")
 }
 
 #[test]
@@ -41,23 +41,33 @@ fn the_host_afterwards_is_the_host_before_with_clsact_too() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());
     }
-    compare_all("clsact")
+    compare_all("clsact", "")
 }
 
-fn compare_all(attach: &str) -> Result<()> {
+#[test]
+fn the_host_afterwards_is_the_host_before_with_the_flood_guard_too() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    compare_all("auto", "flood-guard = \"on\"")
+}
+
+fn compare_all(attach: &str, datapath: &str) -> Result<()> {
     for end in [End::Stop, End::Down, End::KillAndDown] {
-        compare(attach, end).with_context(|| format!("attach = {attach}, {end:?}"))?;
+        compare(attach, datapath, end)
+            .with_context(|| format!("attach = {attach}, {datapath} {end:?}"))?;
     }
     Ok(())
 }
 
-fn compare(attach: &str, end: End) -> Result<()> {
+fn compare(attach: &str, datapath: &str, end: End) -> Result<()> {
     let lab = host_with_bridge()?;
     let (alice, bob) = (guest(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
     alice.ip("-6 route add fd00:ec2::254/128 dev eth0")?;
     let before = Snapshot::settled(&lab)?;
     let mut daemon = lab.serve(&Settings {
         attach,
+        datapath,
         ..Settings::default()
     })?;
     daemon.seated(&["alice", "bob"])?;
@@ -118,7 +128,7 @@ fn compare(attach: &str, end: End) -> Result<()> {
         },
     )?;
     needs::note(&format!(
-        "{attach}, {end:?}: {} lines the same, {} programs and {} maps gone",
+        "{attach}, {datapath} {end:?}: {} lines the same, {} programs and {} maps gone",
         before.lines(),
         programs.len(),
         maps.len()

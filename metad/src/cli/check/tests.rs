@@ -16,6 +16,7 @@ fn interface(index: u32, name: &str) -> Interface {
         controller: None,
         is_bridge: name.starts_with("virbr"),
         is_tap: name.starts_with("vnet"),
+        is_tun: name.starts_with("vnet"),
         mac: None,
     }
 }
