@@ -3,6 +3,7 @@
 //! In comes a task's name, out goes its exit status: 0 done, 1 not done. Must build on a machine that has a Rust
 //! toolchain and nothing else, since `setup` is one of the tasks.
 
+mod bench;
 mod bpf;
 mod build_ebpf;
 mod ci;
@@ -71,6 +72,8 @@ enum Task {
     Conformance(conformance::Options),
     /// Look for inputs that break what must hold for all of them
     Fuzz(fuzz::Options),
+    /// Measure what metad promises, side by side with what it is compared to
+    Bench(bench::Options),
     /// Check format, lints, documentation, licences and the rules of the house
     Ci,
     /// Run a command as root in namespaces that vanish with it
@@ -107,6 +110,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Images { rebuild } => images::run(rebuild).map(|()| ExitCode::SUCCESS),
         Task::Conformance(options) => conformance::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Ci => ci::run(),
         Task::Sandbox { command } => {
             let (program, words) = command.split_first().context("no command")?;

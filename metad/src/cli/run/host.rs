@@ -1,12 +1,14 @@
 //! The daemon as the administrator sees it.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::admin::{self, Host, Query, QueryError, Reply, Status};
+use crate::admin::{self, Host, Problem, Query, QueryError, Reply, Status};
 use crate::conductor::Outputs;
 use crate::config::Config;
+use crate::inventory::{Slot, Snapshot};
+use crate::limits::Bounds;
 use crate::settings::StateDesk;
 use crate::signer::{Certificate, Signer};
 
@@ -14,6 +16,7 @@ use crate::signer::{Certificate, Signer};
 pub(super) struct Daemon {
     name: String,
     outputs: Outputs,
+    bounds: Arc<Bounds>,
     signer: Signer,
     state: StateDesk,
     stop: watch::Sender<bool>,
@@ -23,6 +26,7 @@ impl Daemon {
     pub(super) fn new(
         config: &Config,
         outputs: &Outputs,
+        bounds: Arc<Bounds>,
         signer: Signer,
         state: StateDesk,
         stop: watch::Sender<bool>,
@@ -30,6 +34,7 @@ impl Daemon {
         Self {
             name: config.name.to_string(),
             outputs: outputs.clone(),
+            bounds,
             signer,
             state,
             stop,
@@ -39,20 +44,26 @@ impl Daemon {
 
 impl Host for Daemon {
     fn status(&self) -> Status {
-        let (interfaces, counters) = {
+        let snapshot = self.outputs.snapshot.load();
+        let (interfaces, counters, refused) = {
             let datapath = self
                 .outputs
                 .datapath
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            (datapath.interfaces(), datapath.counters())
+            let refused = datapath
+                .refused()
+                .map(|(slot, why)| refused(&snapshot, slot, why));
+            (
+                datapath.interfaces(),
+                datapath.counters(),
+                refused.collect::<Vec<_>>(),
+            )
         };
-        Status::new(
-            &self.name,
-            &self.outputs.snapshot.load(),
-            interfaces,
-            counters,
-        )
+        let limits = self.bounds.counts();
+        let mut status = Status::new(&self.name, &snapshot, interfaces, counters, limits);
+        status.problems.extend(refused);
+        status
     }
 
     fn query(&self, query: &Query) -> Result<Reply, QueryError> {
@@ -69,5 +80,22 @@ impl Host for Daemon {
 
     fn stop(&self) {
         self.stop.send_replace(true);
+    }
+}
+
+/// A NIC that has a seat and no place in the kernel's table.
+fn refused(snapshot: &Snapshot, slot: Slot, why: &str) -> Problem {
+    match snapshot.seats.get(&slot) {
+        Some(seat) => Problem {
+            subject: seat.instance.name.clone(),
+            problem: format!(
+                "NIC {} on {} is not answered: {why}",
+                seat.mac, seat.interface
+            ),
+        },
+        None => Problem {
+            subject: format!("slot {slot}"),
+            problem: why.to_owned(),
+        },
     }
 }
