@@ -60,6 +60,7 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         ledger,
         heirloom,
     } = stand;
+    let (signer, tokens) = (open_signer(config)?, Tokens::open(&config.token_key())?);
     let (stop, stopped) = watch::channel(false);
     let mut slow = SlowSide::open(config, datapath, stopped.clone()).await?;
     slow.come_up(config, ledger).await?;
@@ -69,20 +70,7 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         stop.clone(),
         LedgerFile::new(config.ledger()),
     );
-    let signer = open_signer(config)?;
-    let desk = Desk {
-        keep_alive: config.keep_alive,
-        state: slow.state.clone(),
-        open: house.door(),
-        farewell: house.farewell(),
-        ..Desk::new(
-            Arc::clone(&slow.outputs.snapshot),
-            Arc::clone(&slow.outputs.swapped),
-            Arc::<KernelFlows>::clone(&slow.flows),
-            Tokens::open(&config.token_key())?,
-            signer.clone(),
-        )
-    };
+    let desk = slow.desk(config, &house, tokens, signer.clone());
     let guests = copies(&doors).context("cannot copy the guests' sockets")?;
     let listeners: Vec<TcpListener> = doors.into_iter().map(|door| door.listener).collect();
     let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
@@ -209,6 +197,24 @@ impl SlowSide {
                 ended.context("the conductor failed")??;
                 anyhow::bail!("the conductor ended before anybody was served")
             }
+        }
+    }
+
+    /// What the listener asks of the rooms.
+    fn desk(&self, config: &Config, house: &House, tokens: Tokens, signer: Signer) -> Desk {
+        let outputs = &self.outputs;
+        Desk {
+            keep_alive: config.keep_alive,
+            state: self.state.clone(),
+            open: house.door(),
+            farewell: house.farewell(),
+            ..Desk::new(
+                Arc::clone(&outputs.snapshot),
+                Arc::clone(&outputs.swapped),
+                Arc::<KernelFlows>::clone(&self.flows),
+                tokens,
+                signer,
+            )
         }
     }
 
