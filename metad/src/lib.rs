@@ -30,4 +30,5 @@ pub mod render;
 pub mod settings;
 pub mod signer;
 pub mod source;
+pub mod takeover;
 pub mod token;

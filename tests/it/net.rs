@@ -7,6 +7,8 @@ mod control;
 mod drops;
 mod edges;
 mod flood;
+mod going_on;
+mod handover;
 mod host;
 mod identity;
 mod install;

@@ -35,9 +35,6 @@ const HOLD_TIME: Duration = Duration::from_millis(900);
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_MAX: usize = 1024 * 1024;
 
-/// How long after the stop a connection may still bring its request: it was accepted, so nobody else will answer it.
-const LAST_CALL: Duration = Duration::from_secs(1);
-
 /// Said to what is so far from HTTP/1 that the machinery has no answer to it.
 const NOT_HTTP: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -67,13 +64,18 @@ pub(super) async fn attend(
             Peer::unknown(Unknown::Crowded)
         }
     };
-    let mut met = converse(stream, peer, &desk, router, stop).await;
+    let mut met = converse(stream, peer, &desk, router, stop.clone()).await;
     // The next in line need not wait for this guest to hang up.
     drop(turn);
     if met != Some(Limit::ConnectionTime) {
         linger(stream).await;
-        if !taken(stream, desk.bounds.limits.connection_time).await {
-            met = Some(Limit::ConnectionTime);
+        let time = desk.bounds.limits.connection_time;
+        tokio::select! {
+            taken = taken(stream, time) => if !taken {
+                met = Some(Limit::ConnectionTime);
+            },
+            // What is left then is the kernel's to bring, as before.
+            () = stopped(stop) => {}
         }
     }
     if let Some(limit) = met {
@@ -176,7 +178,7 @@ async fn converse(
     let whole = async {
         tokio::select! {
             ended = served.as_mut() => ended,
-            () = last_call(stop) => {
+            () = last_call(stop, desk) => {
                 served.as_mut().graceful_shutdown();
                 served.await
             }
@@ -221,9 +223,9 @@ async fn while_alive<T>(
 }
 
 /// Resolves when a connection that has not asked yet is not to be waited for any longer.
-async fn last_call(stop: watch::Receiver<bool>) {
+async fn last_call(stop: watch::Receiver<bool>, desk: &Desk) {
     stopped(stop).await;
-    tokio::time::sleep(LAST_CALL).await;
+    tokio::time::sleep((desk.farewell)().last_call).await;
 }
 
 /// Hangs up and reads on for a while: closing a socket with unread octets resets the connection, and a client that is
