@@ -41,6 +41,8 @@ pub struct Datapath {
     config: Config,
     /// What the kernel's table of NICs holds; we are its only writer.
     nics: BTreeMap<NicKey, NicSlot>,
+    /// What it would not take, and why.
+    refused: BTreeMap<NicKey, (NicSlot, String)>,
 }
 
 impl Datapath {
@@ -75,6 +77,7 @@ impl Datapath {
             attachments: Attachments::new(config, veth.host),
             config: config.clone(),
             nics: BTreeMap::new(),
+            refused: BTreeMap::new(),
         })
     }
 
@@ -133,20 +136,36 @@ impl Datapath {
     /// Puts into the kernel's table what it does not have of `want`. After the snapshot was published: the first frame
     /// of a guest must find its seat.
     pub fn learn(&mut self, want: &BTreeMap<NicKey, NicSlot>) {
+        let before = std::mem::take(&mut self.refused);
         for (key, slot) in steps::to_learn(&self.nics, want) {
             match self.kernel.nics.insert(key, slot, 0) {
                 Ok(()) => {
                     self.nics.insert(key, slot);
                 }
                 Err(error) => {
-                    tracing::error!(
-                        ifindex = key.ifindex,
-                        %error,
-                        "cannot put a NIC into the kernel's table; its guest gets no answers"
-                    );
+                    let why = load::no_room(&error, "NICs", names::NICS_MAX);
+                    if before.get(&key).is_none_or(|(_, said)| *said != why) {
+                        tracing::error!(
+                            ifindex = key.ifindex,
+                            error = why,
+                            "cannot put a NIC into the kernel's table; its guest gets no answers"
+                        );
+                    }
+                    self.refused.insert(key, (slot, why));
                 }
             }
         }
+    }
+
+    /// The NICs that the kernel's table would not take, by their slots, and why.
+    pub fn refused(&self) -> impl Iterator<Item = (Slot, &str)> {
+        let refused = self.refused.values();
+        refused.map(|(slot, why)| (slot.slot, why.as_str()))
+    }
+
+    /// Whether something was refused that may be granted later without any other happening.
+    pub fn is_incomplete(&self) -> bool {
+        !self.refused.is_empty() || self.attachments.is_incomplete()
     }
 
     /// The table of connections, for the listener.

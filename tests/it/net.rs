@@ -2,10 +2,13 @@
 //!
 //! Every test has a host of its own and runs inside a sandbox; none may touch the machine's own network.
 
+mod broken;
 mod conformance;
+mod containers;
 mod control;
 mod drops;
 mod edges;
+mod failed;
 mod flood;
 mod going_on;
 mod handover;
@@ -20,6 +23,7 @@ mod offload;
 mod openstack;
 mod path;
 mod policy;
+mod reach;
 mod records;
 mod siege;
 mod spoof;

@@ -10,6 +10,7 @@ mod ci;
 mod conformance;
 mod demo;
 mod elf;
+mod fuzz;
 mod images;
 mod setup;
 mod shell;
@@ -71,6 +72,8 @@ enum Task {
     Conformance(conformance::Options),
     /// Measure what metad promises, side by side with what it is compared to
     Bench(bench::Options),
+    /// Look for inputs that break what must hold for all of them
+    Fuzz(fuzz::Options),
     /// Check format, lints, documentation, licences and the rules of the house
     Ci,
     /// Run a command as root in namespaces that vanish with it
@@ -107,6 +110,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Images { rebuild } => images::run(rebuild).map(|()| ExitCode::SUCCESS),
         Task::Conformance(options) => conformance::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Ci => ci::run(),
         Task::Sandbox { command } => {
             let (program, words) = command.split_first().context("no command")?;

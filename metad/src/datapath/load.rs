@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -46,8 +46,10 @@ pub enum LoadError {
     Map {
         name: &'static str,
         #[source]
-        source: aya::maps::MapError,
+        source: MapError,
     },
+    #[error("cannot describe {interface} to the kernel: {why}")]
+    Port { interface: String, why: String },
     #[error("cannot watch the ring of unknown senders")]
     Ring(#[source] io::Error),
     #[error(transparent)]
@@ -171,12 +173,24 @@ fn program<'a>(
 
 fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, LoadError>
 where
-    M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+    M: TryFrom<aya::maps::Map, Error = MapError>,
 {
     let map = ebpf
         .take_map(name)
         .ok_or(LoadError::Missing { kind: "map", name })?;
     M::try_from(map).map_err(|source| LoadError::Map { name, source })
+}
+
+/// Why an entry was not taken, in words where a table is full.
+pub(super) fn no_room(error: &MapError, what: &str, most: u32) -> String {
+    // What the kernel says of a hash table that has no room (bpf(2)).
+    const FULL: Option<i32> = Some(rustix::io::Errno::TOOBIG.raw_os_error());
+    if let MapError::SyscallError(call) = error
+        && call.io_error.raw_os_error() == FULL
+    {
+        return format!("the kernel's table of {what} is full with {most}");
+    }
+    error.to_string()
 }
 
 /// Passes the programs' own log lines on. Without them metad works all the same.

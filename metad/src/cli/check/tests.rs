@@ -174,7 +174,7 @@ fn each_lack_around_it_is_found_alone() {
         (
             "no libvirt",
             with(|f| f.sources[0].subjects = Err("Failed to connect socket".to_owned())),
-            &[("libvirt qemu:///system", Missing)],
+            &[("libvirt qemu:///system", Warning)],
         ),
         (
             "no directory",
