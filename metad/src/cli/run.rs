@@ -1,5 +1,6 @@
 //! `metad serve`: opens the rooms in order, and closes them in reverse.
 
+mod descriptors;
 mod ground;
 mod host;
 mod house;

@@ -15,7 +15,7 @@ use super::host::Daemon;
 use super::house::House;
 use super::sockets::Door;
 use super::sources::Sources;
-use super::{Ending, ready};
+use super::{Ending, descriptors, ready};
 use crate::admin::{self, Claim};
 use crate::conductor::{Conductor, Helm, Inputs, LedgerFile, Outputs, Progress};
 use crate::config::Config;
@@ -72,21 +72,7 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
     );
     let signer = open_signer(config)?;
     let bounds = Arc::new(Bounds::new(config.limits));
-    let desk = Desk {
-        keep_alive: config.keep_alive,
-        bounds: Arc::clone(&bounds),
-        descriptors: descriptors(),
-        state: slow.state.clone(),
-        open: house.door(),
-        farewell: house.farewell(),
-        ..Desk::new(
-            Arc::clone(&slow.outputs.snapshot),
-            Arc::clone(&slow.outputs.swapped),
-            Arc::<KernelFlows>::clone(&slow.flows),
-            Tokens::open(&config.token_key())?,
-            signer.clone(),
-        )
-    };
+    let desk = slow.desk(config, &house, &bounds, &signer)?;
     let guests = copies(&doors).context("cannot copy the guests' sockets")?;
     let listeners: Vec<TcpListener> = doors.into_iter().map(|door| door.listener).collect();
     let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
@@ -190,6 +176,31 @@ impl SlowSide {
             following,
             _roles: followers,
             conducting: tokio::spawn(conductor.run(stopped)),
+        })
+    }
+
+    /// What the listener is to know of it.
+    fn desk(
+        &self,
+        config: &Config,
+        house: &House,
+        bounds: &Arc<Bounds>,
+        signer: &Signer,
+    ) -> Result<Desk> {
+        Ok(Desk {
+            keep_alive: config.keep_alive,
+            bounds: Arc::clone(bounds),
+            descriptors: descriptors::most(),
+            state: self.state.clone(),
+            open: house.door(),
+            farewell: house.farewell(),
+            ..Desk::new(
+                Arc::clone(&self.outputs.snapshot),
+                Arc::clone(&self.outputs.swapped),
+                Arc::<KernelFlows>::clone(&self.flows),
+                Tokens::open(&config.token_key())?,
+                signer.clone(),
+            )
         })
     }
 
