@@ -22,6 +22,14 @@ pub const BUCKETS: &str = "BUCKETS";
 /// The time of the last diagnostic, for each CPU (nanoseconds of the boot clock).
 pub const LOGGED: &str = "LOGGED";
 
+/// The maps that begin anew with each daemon: rings belong to one reader, and the rest only bounds what is said. All
+/// others outlive the daemon, and the next one goes on with them.
+pub const TRANSIENT: [&str; 4] = [STRANGERS, REPORTED, LOGGED, "AYA_LOGS"];
+
+/// Raised with each change of what a map that outlives the daemon means, where its sizes do not show it: a daemon takes
+/// over no map of another number.
+pub const LAYOUT: u32 = 1;
+
 /// Global: index of the host's end of metad's veth.
 pub const VETH_IFINDEX: &str = "VETH_IFINDEX";
 /// Global: MAC address of the end of the veth inside metad's namespace.

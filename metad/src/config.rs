@@ -39,6 +39,12 @@ pub const SOCKET: &str = "admin.sock";
 /// The token key's name in the run directory.
 pub const TOKEN_KEY: &str = "token.key";
 
+/// The name, in the run directory, of what a daemon's maps look like.
+pub const LAYOUT: &str = "layout";
+
+/// The name, in the run directory, of which NIC has which slot.
+pub const LEDGER: &str = "slots.json";
+
 /// One metad, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -270,6 +276,11 @@ impl Config {
     /// The key that session tokens are sealed with; outlives a restart of the daemon, not of the host.
     pub fn token_key(&self) -> PathBuf {
         self.run_dir().join(TOKEN_KEY)
+    }
+
+    /// Which NIC has which slot; outlives a restart of the daemon, not of the host.
+    pub fn ledger(&self) -> PathBuf {
+        self.run_dir().join(LEDGER)
     }
 
     /// The directory of what is kept over restarts of the host; readable by root alone.

@@ -9,6 +9,8 @@ mod drops;
 mod edges;
 mod failed;
 mod flood;
+mod going_on;
+mod handover;
 mod host;
 mod identity;
 mod install;

@@ -1,6 +1,7 @@
 //! The object's bytes into the kernel.
 
 use std::io;
+use std::path::PathBuf;
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier};
@@ -13,6 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::attach::AttachError;
+use super::layout::Layout;
 use super::pins::{self, PinError};
 use crate::config::Config;
 use crate::netns::veth::Veth;
@@ -25,6 +27,10 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 pub enum LoadError {
     #[error("cannot load the BPF object into the kernel")]
     Object(#[source] Box<EbpfError>),
+    #[error("cannot read the BPF object's maps: this metad was built wrong")]
+    Layout(#[source] Box<aya_obj::ParseError>),
+    #[error("cannot write {}", .0.display())]
+    Stamp(PathBuf, #[source] io::Error),
     #[error("cannot load the BPF program {name}")]
     Program {
         name: &'static str,
@@ -94,7 +100,9 @@ pub struct Globals {
 }
 
 impl Kernel {
-    pub(super) fn load(config: &Config, veth: Veth) -> Result<Self, LoadError> {
+    /// Loads the programs with what an earlier daemon has pinned of the maps in `layout`, and pins the rest.
+    pub(super) fn load(config: &Config, layout: &Layout, veth: Veth) -> Result<Self, LoadError> {
+        pins::prepare(config)?;
         let globals = Globals {
             ifindex: veth.host,
             mac: veth.daemon_mac.0,
@@ -105,7 +113,14 @@ impl Kernel {
                 .map_or(Limit::OFF, |rate| Limit::new(rate.per_second, rate.burst)),
         };
         let object = |error| LoadError::Object(Box::new(error));
-        let mut ebpf = object_loader(&globals).load(OBJECT).map_err(object)?;
+        let mut loader = object_loader(&globals);
+        for name in layout.maps() {
+            let path = config.pins().join(name);
+            if path.exists() {
+                loader.map_pin_path(name, path);
+            }
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(object)?;
         if config.datapath.log_drops {
             follow_log(&mut ebpf);
         }
@@ -116,7 +131,7 @@ impl Kernel {
             };
             program(&mut ebpf, name)?.load().map_err(failed)?;
         }
-        pins::pin_maps(config, &ebpf)?;
+        pins::pin_maps(config, &ebpf, layout.maps())?;
         Ok(Self {
             nics: take(&mut ebpf, names::NICS)?,
             ports: take(&mut ebpf, names::PORTS)?,

@@ -11,7 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::namespace::complain;
-use super::{Lab, Namespace, until};
+use super::{Lab, Namespace, Supervisor, until};
+
+mod following;
 
 /// Generous: a machine under load still starts a daemon in less.
 const STARTS: Duration = Duration::from_secs(90);
@@ -54,6 +56,9 @@ pub struct Daemon {
     kept: Option<String>,
     /// A command that starts it.
     under: Vec<String>,
+    /// More words of `metad serve`.
+    words: Vec<String>,
+    supervisor: Option<Supervisor>,
 }
 
 impl Daemon {
@@ -75,6 +80,8 @@ impl Daemon {
             log,
             kept: None,
             under: Vec::new(),
+            words: Vec::new(),
+            supervisor: None,
         };
         daemon.start_again()?;
         Ok(daemon)
@@ -85,23 +92,7 @@ impl Daemon {
     /// # Errors
     /// It does not become ready; the end of its log is in the error.
     pub fn start_again(&mut self) -> Result<()> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .context("cannot open the log")?;
-        let mut words = self.under.clone();
-        words.push(binary()?.to_string_lossy().into_owned());
-        let program = words.remove(0);
-        let mut command = Namespace::enter(&self.host, &program);
-        command.args(words);
-        command.args(["serve", "--log", "info", "--config"]);
-        command.arg(&self.configuration);
-        if let Some(kept) = &self.kept {
-            command.env("RUNTIME_DIRECTORY", kept);
-        }
-        command.stdout(log.try_clone()?).stderr(log);
-        self.child = Some(command.spawn().context("cannot start metad")?);
+        self.child = Some(self.spawn(&[])?);
         let ready = until("a ready daemon", STARTS, || {
             if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
                 return Some(Err(status));
@@ -116,6 +107,57 @@ impl Daemon {
             }
             Err(error) => Err(error).with_context(|| format!("its log:\n{}", self.log())),
         }
+    }
+
+    /// Has it started from now on under a supervisor that keeps its descriptors, as systemd does.
+    ///
+    /// # Errors
+    /// There can be no such supervisor.
+    pub fn supervise(&mut self, place: &Path) -> Result<()> {
+        self.supervisor = Some(Supervisor::new(&place.join("notify"))?);
+        Ok(())
+    }
+
+    /// The supervisor, with what it was given until now.
+    ///
+    /// # Errors
+    /// There is none, or it cannot read.
+    pub fn supervisor(&mut self) -> Result<&mut Supervisor> {
+        let supervisor = self.supervisor.as_mut().context("nobody supervises")?;
+        supervisor.listen()?;
+        Ok(supervisor)
+    }
+
+    /// Has it started with these words from now on.
+    pub fn with_words(&mut self, words: &[&str]) {
+        self.words = words.iter().map(|word| (*word).to_owned()).collect();
+    }
+
+    fn spawn(&self, words: &[&str]) -> Result<Child> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .context("cannot open the log")?;
+        let mut command = match &self.supervisor {
+            None => {
+                let mut words = self.under.clone();
+                words.push(binary()?.to_string_lossy().into_owned());
+                let program = words.remove(0);
+                let mut command = Namespace::enter(&self.host, &program);
+                command.args(words);
+                command
+            }
+            Some(supervisor) => supervisor.command(&self.host, &binary()?)?,
+        };
+        command.args(["serve", "--log", "info", "--config"]);
+        command.arg(&self.configuration).args(words);
+        command.args(&self.words);
+        if let Some(kept) = &self.kept {
+            command.env("RUNTIME_DIRECTORY", kept);
+        }
+        command.stdout(log.try_clone()?).stderr(log);
+        command.spawn().context("cannot start metad")
     }
 
     /// Has it started from now on as by a service manager that keeps the run directory
