@@ -147,13 +147,13 @@ impl Conductor {
                     self.inventory.use_templates(templates);
                     None
                 }
-                () = at(retry) => None,
                 Some(order) = self.inputs.orders.recv() => {
                     self.obey(order)?;
                     continue;
                 }
                 // Only the one writer keeps anything; meanwhile they wait.
                 Some(errand) = self.inputs.errands.recv(), if self.stance == Stance::Engaged => Some(errand),
+                () = at(retry) => None,
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
                     continue;
@@ -249,6 +249,7 @@ impl Conductor {
     /// frame. Publish before learn: the first frame of a guest must find its seat.
     fn settle(&mut self) {
         self.gone.clear();
+        // Aside, nothing is tried: a moment that has passed would be waited for without end.
         self.retry = None;
         if self.stance == Stance::Aside {
             self.report();
@@ -274,9 +275,9 @@ impl Conductor {
         }
         datapath.learn(&resolution.nics);
         datapath.follow(&self.interfaces);
-        let is_incomplete = datapath.is_incomplete();
+        let incomplete = datapath.is_incomplete();
         drop(datapath);
-        self.retry = is_incomplete.then(|| Instant::now() + RETRY);
+        self.retry = incomplete.then(|| Instant::now() + RETRY);
         self.report();
         for source in resolution.ask_again {
             self.ring(source);
@@ -317,17 +318,17 @@ impl Conductor {
     }
 }
 
+/// The clock that slots rest by: it goes on while nobody serves, and while the host sleeps.
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let part = |number: i64| u64::try_from(number).unwrap_or_default();
+    Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
+}
+
 /// Waits for a moment; without one, for good.
 async fn at(moment: Option<tokio::time::Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-/// The clock that slots rest by: it goes on while nobody serves, and while the host sleeps.
-fn since_boot() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let part = |number: i64| u64::try_from(number).unwrap_or_default();
-    Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
 }

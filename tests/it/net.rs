@@ -4,6 +4,7 @@
 
 mod broken;
 mod conformance;
+mod containers;
 mod control;
 mod drops;
 mod edges;
@@ -22,7 +23,9 @@ mod offload;
 mod openstack;
 mod path;
 mod policy;
+mod reach;
 mod records;
+mod siege;
 mod spoof;
 mod taps;
 mod together;

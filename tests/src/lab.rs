@@ -4,6 +4,7 @@
 //! sandbox; nothing here may run in the machine's own network namespace.
 
 mod client;
+mod counters;
 mod daemon;
 mod guest;
 mod namespace;
@@ -21,7 +22,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use self::client::{Reply, Request};
-pub use self::daemon::{Counters, Daemon, Settings, binary};
+pub use self::counters::Counters;
+pub use self::daemon::{Daemon, Settings, binary};
 pub use self::guest::{Guest, Plug};
 pub use self::namespace::Namespace;
 pub use self::snapshot::Snapshot;

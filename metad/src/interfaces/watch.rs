@@ -101,7 +101,8 @@ async fn relay(sender: &mpsc::Sender<Happening>, events: &mut Events) -> bool {
     true
 }
 
-fn happening(message: RouteNetlinkMessage) -> Option<Happening> {
+/// What the kernel's message says of an interface; `None` for all others.
+pub fn happening(message: RouteNetlinkMessage) -> Option<Happening> {
     // What a bridge says of its ports is incomplete, and a port that leaves it sounds like an interface that is gone. The
     // interface's own message comes as well.
     let own = |link: &LinkMessage| link.header.interface_family != AddressFamily::Bridge;

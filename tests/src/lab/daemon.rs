@@ -1,6 +1,5 @@
 //! The daemon under test: started on the lab's host as an administrator would, and stopped, killed or asked.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Output};
@@ -11,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::namespace::complain;
-use super::{Lab, Namespace, Supervisor, until};
+use super::{Counters, Lab, Namespace, Supervisor, until};
 
 mod following;
 
@@ -54,11 +53,11 @@ pub struct Daemon {
     log: PathBuf,
     /// The run directory that it is told to leave.
     kept: Option<String>,
-    /// A command that starts it.
-    under: Vec<String>,
     /// More words of `metad serve`.
     words: Vec<String>,
     supervisor: Option<Supervisor>,
+    /// A command that starts it.
+    under: Vec<String>,
 }
 
 impl Daemon {
@@ -79,9 +78,9 @@ impl Daemon {
             configuration,
             log,
             kept: None,
-            under: Vec::new(),
             words: Vec::new(),
             supervisor: None,
+            under: Vec::new(),
         };
         daemon.start_again()?;
         Ok(daemon)
@@ -133,17 +132,17 @@ impl Daemon {
         self.words = words.iter().map(|word| (*word).to_owned()).collect();
     }
 
-    fn spawn(&self, words: &[&str]) -> Result<Child> {
+    fn spawn(&self, more: &[&str]) -> Result<Child> {
         let log = File::options()
             .create(true)
             .append(true)
             .open(&self.log)
             .context("cannot open the log")?;
+        let mut words = self.under.clone();
+        words.push(binary()?.to_string_lossy().into_owned());
+        let program = words.remove(0);
         let mut command = match &self.supervisor {
             None => {
-                let mut words = self.under.clone();
-                words.push(binary()?.to_string_lossy().into_owned());
-                let program = words.remove(0);
                 let mut command = Namespace::enter(&self.host, &program);
                 command.args(words);
                 command
@@ -151,7 +150,7 @@ impl Daemon {
             Some(supervisor) => supervisor.command(&self.host, &binary()?)?,
         };
         command.args(["serve", "--log", "info", "--config"]);
-        command.arg(&self.configuration).args(words);
+        command.arg(&self.configuration).args(more);
         command.args(&self.words);
         if let Some(kept) = &self.kept {
             command.env("RUNTIME_DIRECTORY", kept);
@@ -333,45 +332,6 @@ impl Drop for Daemon {
         }
         // Namespace and pins are named; they would outlive this lab within the sandbox.
         let _nothing_left = self.command(&["down"]);
-    }
-}
-
-/// What the kernel programs have counted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub arp_answered: u64,
-    pub neighbour_answered: u64,
-    pub delivered: u64,
-    pub returned: u64,
-    pub recalled: u64,
-    dropped: BTreeMap<String, u64>,
-}
-
-impl Counters {
-    fn of(status: &Value) -> Self {
-        let counters = &status["counters"];
-        let number = |name: &str| counters[name].as_u64().unwrap_or_default();
-        let dropped = counters["dropped"].as_object().into_iter().flatten();
-        Self {
-            arp_answered: number("arp-answered"),
-            neighbour_answered: number("neighbour-answered"),
-            delivered: number("delivered"),
-            returned: number("returned"),
-            recalled: number("recalled"),
-            dropped: dropped
-                .map(|(name, count)| (name.clone(), count.as_u64().unwrap_or_default()))
-                .collect(),
-        }
-    }
-
-    /// Drops for one reason.
-    pub fn dropped(&self, reason: &str) -> u64 {
-        self.dropped.get(reason).copied().unwrap_or_default()
-    }
-
-    /// Drops for any reason.
-    pub fn dropped_in_all(&self) -> u64 {
-        self.dropped.values().sum()
     }
 }
 
