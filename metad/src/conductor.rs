@@ -249,6 +249,8 @@ impl Conductor {
     /// frame. Publish before learn: the first frame of a guest must find its seat.
     fn settle(&mut self) {
         self.gone.clear();
+        // Aside, nothing is tried: a moment that has passed would be waited for without end.
+        self.retry = None;
         if self.stance == Stance::Aside {
             self.report();
             return;

@@ -167,7 +167,7 @@ pub(super) fn no_programs(lab: &Lab, links: &[&str]) -> Result<()> {
     lab.host().within(|| {
         for link in links {
             for side in [TcAttachType::Ingress, TcAttachType::Egress] {
-                let (_, programs) = SchedClassifier::query_tcx(*link, side)?;
+                let (_, programs) = SchedClassifier::query_tcx(link, side)?;
                 let left = programs.len();
                 ensure!(left == 0, "{left} programs are left on {link}, {side:?}");
             }
