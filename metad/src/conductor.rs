@@ -251,7 +251,8 @@ impl Conductor {
         self.gone.clear();
         // Aside, nothing is tried: a moment that has passed would be waited for without end.
         self.retry = None;
-        if self.stance == Stance::Aside {
+        // Before the host's interfaces are known, what an earlier daemon left on them would look like nobody's.
+        if self.stance == Stance::Aside || !self.progress.attached {
             self.report();
             return;
         }
