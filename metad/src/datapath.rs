@@ -10,6 +10,7 @@ mod follow;
 mod layout;
 mod load;
 mod pins;
+pub(crate) mod release;
 mod remove;
 mod steps;
 mod strangers;
