@@ -15,12 +15,14 @@ mod file;
 pub mod ignition;
 mod kernel;
 mod small;
+mod suite;
 
 pub use cache::Cache;
 pub use command::run;
 pub use debian::Debian;
 pub use file::copy_out;
 pub use kernel::Kernel;
+pub use suite::{HostKernel, ROOT_TAG, Suite};
 
 /// Whether what the cache holds may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,17 @@ pub fn debian(
 pub fn small(cache: &Cache, reuse: Reuse, progress: &Progress) -> Result<SmallImage> {
     let kernel = kernel::ready(cache, reuse, progress)?;
     small::ready(cache, &kernel, reuse, progress)
+}
+
+/// Returns the kernel that a release gives its hosts, fetched if the cache does not hold it. Needs root and the network
+/// then; it is none of [`all`], since only the matrix of kernels boots it.
+pub fn host_kernel(
+    cache: &Cache,
+    suite: Suite,
+    reuse: Reuse,
+    progress: &Progress,
+) -> Result<HostKernel> {
+    suite::ready(cache, suite, reuse, progress)
 }
 
 /// Whether the cache holds every image already.

@@ -7,6 +7,7 @@ pub mod clients;
 pub mod frames;
 pub mod image;
 pub mod lab;
+pub mod machine;
 pub mod needs;
 pub mod progress;
 pub mod sandbox;

@@ -113,8 +113,8 @@ const MASKED: [&str; 14] = [
 
 /// In mount and process namespaces of its own that end with this process: were it interrupted without them, mmdebstrap
 /// would go on, and its mounts would stay in the directory, where no later build could remove them.
-const PROGRAM: &str = "setpriv";
-const PROGRAM_WORDS: [&str; 9] = [
+pub(super) const PROGRAM: &str = "setpriv";
+pub(super) const PROGRAM_WORDS: [&str; 9] = [
     "--pdeathsig=KILL",
     "unshare",
     "--mount",

@@ -110,12 +110,12 @@ fn each_lack_of_the_kernel_is_found_alone() {
         ),
         (
             "old kernel",
-            with(|f| f.kernel = "5.14.21".to_owned()),
+            with(|f| f.kernel = "5.9.16".to_owned()),
             &[("kernel", Missing)],
         ),
         (
             "oldest kernel",
-            with(|f| f.kernel = "5.15.0".to_owned()),
+            with(|f| f.kernel = "5.10.0".to_owned()),
             &[],
         ),
         (
