@@ -4,6 +4,7 @@
 
 pub mod clients;
 pub mod frames;
+pub mod hostvm;
 pub mod image;
 pub mod lab;
 pub mod needs;
