@@ -11,6 +11,7 @@ mod nics;
 mod prepare;
 mod readers;
 mod trust;
+mod unit;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;

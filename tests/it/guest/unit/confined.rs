@@ -1,0 +1,84 @@
+//! What the unit lets the daemon do: all that it needs, and little else.
+
+use anyhow::{Context, Result, ensure};
+
+use super::host::host;
+
+const SECURITY: &str = include_str!("../../../../docs/security.md");
+const UNIT: &str = include_str!("../../../../dist/metad.service");
+
+/// With a filter that kills instead of refusing, nothing that is used may be missed.
+#[test]
+fn the_system_call_filter_refuses_nothing_that_is_used() -> Result<()> {
+    let mut host = host()?;
+    host.change("SystemCallErrorNumber=kill")?;
+    let before = host.main_pid()?;
+    host.exercise()?;
+    assert_eq!(host.main_pid()?, before, "it was killed:\n{}", host.log()?);
+    host.vm.must("systemctl restart metad")?;
+    host.exercise()?;
+    let log = host.log()?;
+    ensure!(!log.contains("status=31/SYS"), "a child was killed:\n{log}");
+    Ok(())
+}
+
+/// The twin: the filter that the test above trusts does kill.
+#[test]
+fn a_call_outside_the_filter_is_seen() -> Result<()> {
+    let mut host = host()?;
+    host.stop()?;
+    host.lay("SystemCallErrorNumber=kill\nSystemCallFilter=~bpf\nRestart=no")?;
+    let said = host.vm.run("systemctl start metad")?;
+    ensure!(said.status != 0, "it starts without bpf(2)");
+    let log = host.log()?;
+    ensure!(log.contains("status=31/SYS"), "it was not killed:\n{log}");
+    Ok(())
+}
+
+#[test]
+fn every_capability_of_the_unit_is_needed() -> Result<()> {
+    let mut host = host()?;
+    let given = capabilities()?;
+    ensure!(given.len() > 1, "the unit's capabilities: {given:?}");
+    for capability in given {
+        host.stop()?;
+        host.lay(&format!("CapabilityBoundingSet=~{capability}\nRestart=no"))?;
+        let said = host.vm.run("systemctl start metad")?;
+        ensure!(said.status != 0, "it starts without {capability}");
+    }
+    Ok(())
+}
+
+/// The numbers of docs/security.md are those of the tool itself.
+#[test]
+fn the_exposure_is_what_the_documents_say() -> Result<()> {
+    let mut host = host()?;
+    for unit in ["metad.service"] {
+        let said = host
+            .vm
+            .must(&format!("systemd-analyze security --no-pager {unit}"))?;
+        let line = said
+            .lines()
+            .find(|line| line.contains("Overall exposure level"))
+            .with_context(|| format!("no level in:\n{said}"))?;
+        let level = line
+            .split_whitespace()
+            .find(|word| word.parse::<f32>().is_ok())
+            .with_context(|| format!("no number in: {line}"))?;
+        let row = format!("| `{unit}` | {level} |");
+        ensure!(
+            SECURITY.contains(&row),
+            "docs/security.md has no row `{row}`"
+        );
+    }
+    Ok(())
+}
+
+/// The capabilities that the unit's text names.
+fn capabilities() -> Result<Vec<&'static str>> {
+    let line = UNIT
+        .lines()
+        .find_map(|line| line.strip_prefix("CapabilityBoundingSet="))
+        .context("the unit names no capabilities")?;
+    Ok(line.split_whitespace().collect())
+}
