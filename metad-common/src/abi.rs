@@ -157,6 +157,17 @@ pub struct Stranger {
 }
 const _: () = assert!(size_of::<Stranger>() == 12);
 
+/// Value of [`crate::names::BUCKETS`]: the new connections of one slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Bucket {
+    /// When the bucket is full again, see [`crate::limit`] (nanoseconds of the boot clock).
+    pub full_at: u64,
+    /// Connections that were refused since the bucket is remembered.
+    pub refused: u64,
+}
+const _: () = assert!(size_of::<Bucket>() == 16);
+
 /// Implements `Pod` for types without padding bytes.
 #[cfg(feature = "user")]
 macro_rules! pod {
@@ -168,4 +179,4 @@ macro_rules! pod {
 }
 
 #[cfg(feature = "user")]
-pod!(NicKey NicSlot FlowKey Flow Port Stranger);
+pod!(NicKey NicSlot FlowKey Flow Port Stranger Bucket);

@@ -8,6 +8,7 @@
 
 pub mod abi;
 pub mod frame;
+pub mod limit;
 pub mod names;
 pub mod neighbour;
 pub mod reason;

@@ -17,8 +17,18 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const STRANGERS: &str = "STRANGERS";
 /// Interface index to the time of its last report (nanoseconds of the boot clock): bounds [`STRANGERS`].
 pub const REPORTED: &str = "REPORTED";
+/// Slot to [`crate::abi::Bucket`]: how fast each NIC may open connections.
+pub const BUCKETS: &str = "BUCKETS";
 /// The time of the last diagnostic, for each CPU (nanoseconds of the boot clock).
 pub const LOGGED: &str = "LOGGED";
+
+/// The maps that begin anew with each daemon: rings belong to one reader, and the rest only bounds what is said. All
+/// others outlive the daemon, and the next one goes on with them.
+pub const TRANSIENT: [&str; 4] = [STRANGERS, REPORTED, LOGGED, "AYA_LOGS"];
+
+/// Raised with each change of what a map that outlives the daemon means, where its sizes do not show it: a daemon takes
+/// over no map of another number.
+pub const LAYOUT: u32 = 1;
 
 /// Global: index of the host's end of metad's veth.
 pub const VETH_IFINDEX: &str = "VETH_IFINDEX";
@@ -26,6 +36,10 @@ pub const VETH_IFINDEX: &str = "VETH_IFINDEX";
 pub const DAEMON_MAC: &str = "DAEMON_MAC";
 /// Global: non-zero to log every drop, within the bound of [`LOG_INTERVAL_NS`].
 pub const LOG_DROPS: &str = "LOG_DROPS";
+/// Global: [`crate::limit::Limit::interval_ns`] of new connections of each slot.
+pub const CONNECTION_INTERVAL_NS: &str = "CONNECTION_INTERVAL_NS";
+/// Global: [`crate::limit::Limit::capacity_ns`] of the same.
+pub const CONNECTION_CAPACITY_NS: &str = "CONNECTION_CAPACITY_NS";
 
 /// NICs of one host. Ten times the guests of the largest hosts that are known.
 pub const NICS_MAX: u32 = 16_384;

@@ -44,6 +44,7 @@ reasons! {
     NeighbourClaim "neighbour-claim" "A guest claimed an IPv6 metadata address in neighbour discovery.";
     NeighbourImproper "neighbour-improper" "A neighbour solicitation for an IPv6 metadata address was no proper one.";
     FlowMismatch "flow-mismatch" "A packet belongs to a connection that this NIC opened from another address.";
+    ConnectionLimit "connection-limit" "A guest opened connections faster than the limits allow.";
     FlowsFull "flows-full" "The connection could not be recorded.";
     RewriteFailed "rewrite-failed" "The kernel refused to change the packet.";
     ReplyNotTcp "reply-not-tcp" "Something other than TCP left metad's namespace.";
@@ -63,6 +64,8 @@ pub enum Tally {
     Delivered,
     /// Packets brought back to a guest.
     Returned,
+    /// Connections that were forgotten while they were open, and known again with their guest's next packet.
+    Recalled,
 }
 
 impl Tally {
@@ -72,6 +75,7 @@ impl Tally {
         Self::NeighbourAnswered,
         Self::Delivered,
         Self::Returned,
+        Self::Recalled,
     ];
 
     /// The name in status output and metrics.
@@ -81,6 +85,7 @@ impl Tally {
             Self::NeighbourAnswered => "neighbour-answered",
             Self::Delivered => "delivered",
             Self::Returned => "returned",
+            Self::Recalled => "recalled",
         }
     }
 }

@@ -8,7 +8,7 @@ use metad_common::slot;
 use metad_common::verdict::Segment;
 
 use crate::packet::Packet;
-use crate::{Action, count, maps, redirect};
+use crate::{Action, count, limit, maps, redirect};
 
 /// Delivers a segment into metad's namespace, under an address that only its NIC can have.
 #[inline(always)]
@@ -59,6 +59,9 @@ pub(crate) fn leads_outside(packet: &Packet) -> bool {
 }
 
 /// Records where the connection's answers go. A connection is made anew by its SYN only, or once it was forgotten.
+///
+/// Whatever is recorded takes a token of its slot's, a change too: the kernel makes room for that before it finds the old
+/// entry.
 #[inline(always)]
 fn remember(
     segment: &Segment,
@@ -79,6 +82,10 @@ fn remember(
         if !segment.opens && known.guest_address != segment.guest_address {
             return Err(Reason::FlowMismatch);
         }
+    }
+    limit::admit(key.slot)?;
+    if !segment.opens {
+        count::bump(Counted::Tally(Tally::Recalled));
     }
     let flow = Flow {
         ifindex,

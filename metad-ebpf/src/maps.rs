@@ -2,7 +2,8 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
-use metad_common::abi::{Flow, FlowKey, NicKey, NicSlot, Port};
+use metad_common::abi::{Bucket, Flow, FlowKey, NicKey, NicSlot, Port};
+use metad_common::limit::Limit;
 use metad_common::names::{FLOWS_MAX, NICS_MAX, PORTS_MAX, STRANGERS_BYTES};
 use metad_common::reason::COUNTERS_LEN;
 
@@ -38,6 +39,12 @@ pub(crate) static STRANGERS: RingBuf = RingBuf::with_byte_size(STRANGERS_BYTES, 
 #[map]
 pub(crate) static REPORTED: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1024, 0);
 
+/// How fast each slot opens connections: only a known NIC has a slot, so nobody can make up keys.
+/// Written and read by `limit::admit`.
+/// Full: the least recently used bucket goes, which is full by then, as one that is not there.
+#[map]
+pub(crate) static BUCKETS: LruHashMap<u32, Bucket> = LruHashMap::with_max_entries(NICS_MAX, 0);
+
 /// When each CPU last explained a drop. Written and read by `count::explain`.
 #[map]
 pub(crate) static LOGGED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
@@ -50,6 +57,10 @@ static VETH_IFINDEX: u32 = 0;
 static DAEMON_MAC: [u8; 6] = [0; 6];
 #[unsafe(no_mangle)]
 static LOG_DROPS: u32 = 0;
+#[unsafe(no_mangle)]
+static CONNECTION_INTERVAL_NS: u64 = 0;
+#[unsafe(no_mangle)]
+static CONNECTION_CAPACITY_NS: u64 = 0;
 
 /// Index of the host's end of metad's veth.
 #[inline(always)]
@@ -70,4 +81,17 @@ pub(crate) fn daemon_mac() -> [u8; 6] {
 pub(crate) fn log_drops() -> bool {
     // SAFETY: as in `veth_ifindex`.
     unsafe { core::ptr::read_volatile(&raw const LOG_DROPS) != 0 }
+}
+
+/// How fast each slot may open connections.
+#[inline(always)]
+pub(crate) fn connection_limit() -> Limit {
+    // SAFETY: as in `veth_ifindex`.
+    let interval_ns = unsafe { core::ptr::read_volatile(&raw const CONNECTION_INTERVAL_NS) };
+    // SAFETY: as in `veth_ifindex`.
+    let capacity_ns = unsafe { core::ptr::read_volatile(&raw const CONNECTION_CAPACITY_NS) };
+    Limit {
+        interval_ns,
+        capacity_ns,
+    }
 }

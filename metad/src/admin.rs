@@ -8,7 +8,7 @@ mod query;
 mod server;
 mod status;
 
-pub use claim::{Claim, Error};
+pub use claim::{Claim, Error, successor_in};
 pub use client::{Client, ClientError};
 pub use query::{Method, Query, QueryError, Reply};
 pub use server::serve;

@@ -40,7 +40,8 @@ enum Command {
     #[command(after_help = "Examples:
   metad serve                                  as /etc/metad/metad.toml says, or with the defaults
   metad serve --config lab.toml --log debug    another configuration, more to read
-  metad serve --log warn,metad::libvirt=debug  one room in detail")]
+  metad serve --log warn,metad::libvirt=debug  one room in detail
+  metad serve --take-over                      in place of the one that runs: no request is lost")]
     Serve(Serve),
     /// Show what this host lacks to run metad, and the remedy for each
     #[command(after_help = "Examples:
@@ -159,6 +160,12 @@ struct Place {
 struct Serve {
     #[command(flatten)]
     place: Place,
+    /// Take the place of the running metad of this name without a guest noticing; it ends once this one serves
+    #[arg(long)]
+    take_over: bool,
+    /// Leave namespace, programs and tables for the next start when a signal ends it; `metad down` removes them
+    #[arg(long)]
+    leave: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as info,metad::libvirt=debug
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: log::Filter,
@@ -287,7 +294,11 @@ impl Command {
             Self::Serve(serve) => {
                 let config = serve.place.config()?;
                 log::start(&serve.log, serve.log_format);
-                run::serve(config)?;
+                let manner = run::Manner {
+                    take_over: serve.take_over,
+                    leave: serve.leave,
+                };
+                run::serve(config, manner)?;
                 Ok(exit::SUCCESS)
             }
             Self::Check(check) => check::run(&check.place.config()?, check.json, &mut out),

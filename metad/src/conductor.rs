@@ -4,14 +4,19 @@
 
 mod doorbell;
 mod errands;
+mod helm;
 mod herald;
+mod ledger;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
+
+pub use self::helm::{Ended, Helm, Order};
+pub use self::ledger::{LedgerFile, UnreadLedger};
 
 use self::doorbell::Doorbell;
 use self::herald::Herald;
@@ -41,6 +46,10 @@ pub struct Inputs {
     /// What administrators and guests want kept, and where it is kept.
     pub errands: mpsc::Receiver<Errand>,
     pub files: Files,
+    /// Where the slots are written down.
+    pub ledger: LedgerFile,
+    /// Whether to act at all.
+    pub orders: mpsc::Receiver<Order>,
 }
 
 /// What the conductor keeps up to date.
@@ -64,21 +73,31 @@ pub struct Progress {
     pub attached: bool,
 }
 
+/// Whether the conductor acts on what it hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stance {
+    /// It is the one writer.
+    Engaged,
+    /// Another daemon is; what is heard is only taken in.
+    Aside,
+}
+
 /// The slow side's state.
 pub struct Conductor {
     inventory: Inventory,
     interfaces: Interfaces,
     inputs: Inputs,
     outputs: Outputs,
+    stance: Stance,
     progress: Progress,
     doorbell: Doorbell,
     herald: Herald,
-    started: Instant,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
 }
 
 impl Conductor {
+    /// Stands aside until it is told to engage.
     pub fn new(mut inventory: Inventory, mut inputs: Inputs, outputs: Outputs) -> Self {
         inventory.use_templates(Arc::clone(&inputs.templates.borrow_and_update()));
         Self {
@@ -86,10 +105,10 @@ impl Conductor {
             interfaces: Interfaces::default(),
             inputs,
             outputs,
+            stance: Stance::Aside,
             progress: Progress::default(),
             doorbell: Doorbell::default(),
             herald: Herald::default(),
-            started: Instant::now(),
             gone: BTreeSet::new(),
         }
     }
@@ -121,7 +140,12 @@ impl Conductor {
                     self.inventory.use_templates(templates);
                     None
                 }
-                Some(errand) = self.inputs.errands.recv() => Some(errand),
+                Some(order) = self.inputs.orders.recv() => {
+                    self.obey(order)?;
+                    continue;
+                }
+                // Only the one writer keeps anything; meanwhile they wait.
+                Some(errand) = self.inputs.errands.recv(), if self.stance == Stance::Engaged => Some(errand),
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
                     continue;
@@ -144,6 +168,37 @@ impl Conductor {
             self.settle();
             self.stand()?;
         }
+    }
+
+    /// Begins or ceases to act.
+    ///
+    /// # Errors
+    /// The kernel refuses what must not be missing.
+    fn obey(&mut self, order: Order) -> anyhow::Result<()> {
+        match order {
+            Order::Engage(ledger, done) => {
+                if let Some(ledger) = ledger {
+                    self.inventory.resume(ledger);
+                }
+                // The one writer until now may have kept more than was read at the start.
+                let read = self.inputs.files.load();
+                self.inventory.reread(read);
+                self.datapath().engage()?;
+                self.stance = Stance::Engaged;
+                self.settle();
+                let _gone = done.send(());
+            }
+            Order::StandAside(done) => {
+                self.stance = Stance::Aside;
+                let _gone = done.send(());
+            }
+        }
+        Ok(())
+    }
+
+    fn datapath(&self) -> MutexGuard<'_, Datapath> {
+        let datapath = self.outputs.datapath.lock();
+        datapath.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&mut self, change: Change) {
@@ -175,10 +230,8 @@ impl Conductor {
 
     /// Fails once nothing that guests send can arrive any more.
     fn stand(&self) -> anyhow::Result<()> {
-        let datapath = self.outputs.datapath.lock();
-        let datapath = datapath.unwrap_or_else(PoisonError::into_inner);
         anyhow::ensure!(
-            !self.progress.attached || datapath.is_linked(&self.interfaces),
+            !self.progress.attached || self.datapath().is_linked(&self.interfaces),
             "the link into metad's namespace was removed: no guest can be answered\nhelp: start metad again"
         );
         Ok(())
@@ -188,19 +241,23 @@ impl Conductor {
     /// frame. Publish before learn: the first frame of a guest must find its seat.
     fn settle(&mut self) {
         self.gone.clear();
-        let resolution = self
-            .inventory
-            .resolve(&self.interfaces, self.started.elapsed());
+        if self.stance == Stance::Aside {
+            self.report();
+            return;
+        }
+        let now = since_boot();
+        let mut resolution = self.inventory.resolve(&self.interfaces, now);
         // Until every source has been heard, a record may wait for a machine that the next one names.
         if self.progress.heard.len() >= self.inputs.bells.len() {
             self.herald.tell(&resolution.snapshot);
+            if self.progress.attached && !resolution.undecided.is_empty() {
+                self.inventory.decide(now);
+                resolution = self.inventory.resolve(&self.interfaces, now);
+            }
         }
-        let mut datapath = self
-            .outputs
-            .datapath
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        datapath.forget(&resolution.nics);
+        self.inputs.ledger.keep(resolution.ledger);
+        let mut datapath = self.datapath();
+        datapath.forget(&resolution.nics, &resolution.undecided);
         self.outputs.snapshot.store(Arc::new(resolution.snapshot));
         self.outputs.swapped.notify_waiters();
         for notice in &resolution.notices {
@@ -209,14 +266,19 @@ impl Conductor {
         datapath.learn(&resolution.nics);
         datapath.follow(&self.interfaces);
         drop(datapath);
+        self.report();
+        for source in resolution.ask_again {
+            self.ring(source);
+        }
+    }
+
+    /// Tells how far the start has come.
+    fn report(&self) {
         self.outputs.progress.send_if_modified(|progress| {
             let changed = *progress != self.progress;
             progress.clone_from(&self.progress);
             changed
         });
-        for source in resolution.ask_again {
-            self.ring(source);
-        }
     }
 
     /// Somebody asks whom nobody knows: the sources may know by now.
@@ -242,4 +304,11 @@ impl Conductor {
             bell.notify_one();
         }
     }
+}
+
+/// The clock that slots rest by: it goes on while nobody serves, and while the host sleeps.
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let part = |number: i64| u64::try_from(number).unwrap_or_default();
+    Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
 }

@@ -5,6 +5,7 @@ mod file;
 mod iam;
 mod install;
 mod issuer;
+mod limits;
 mod pattern;
 mod section;
 mod site;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use file::Fault;
 pub use iam::{Origin, Role};
+pub use limits::{Limits, Rate};
 pub use pattern::Pattern;
 pub use source::Source;
 
@@ -37,6 +39,12 @@ pub const SOCKET: &str = "admin.sock";
 /// The token key's name in the run directory.
 pub const TOKEN_KEY: &str = "token.key";
 
+/// The name, in the run directory, of what a daemon's maps look like.
+pub const LAYOUT: &str = "layout";
+
+/// The name, in the run directory, of which NIC has which slot.
+pub const LEDGER: &str = "slots.json";
+
 /// One metad, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -46,6 +54,8 @@ pub struct Config {
     /// What is kept over restarts of the host: keys and settings. `None`: /var/lib/NAME.
     pub state_directory: Option<PathBuf>,
     pub datapath: Datapath,
+    /// What one guest may use of what all share.
+    pub limits: Limits,
     /// What holds for instances that say nothing themselves.
     pub defaults: Defaults,
     pub install: Install,
@@ -191,6 +201,7 @@ impl Default for Config {
             keep_alive: false,
             state_directory: None,
             datapath: Datapath::default(),
+            limits: Limits::default(),
             defaults: Defaults::default(),
             install: Install::default(),
             issuer: None,
@@ -265,6 +276,11 @@ impl Config {
     /// The key that session tokens are sealed with; outlives a restart of the daemon, not of the host.
     pub fn token_key(&self) -> PathBuf {
         self.run_dir().join(TOKEN_KEY)
+    }
+
+    /// Which NIC has which slot; outlives a restart of the daemon, not of the host.
+    pub fn ledger(&self) -> PathBuf {
+        self.run_dir().join(LEDGER)
     }
 
     /// The directory of what is kept over restarts of the host; readable by root alone.

@@ -7,62 +7,100 @@ mod attach;
 mod counters;
 mod flows;
 mod follow;
+mod layout;
 mod load;
 mod pins;
 mod remove;
 mod steps;
 mod strangers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use metad_common::abi::{NicKey, NicSlot};
+use metad_common::names;
 
 pub use self::attach::AttachError;
 pub use self::flows::KernelFlows;
-pub use self::load::{LoadError, OBJECT, VethGlobals, object_loader};
+pub use self::load::{Globals, LoadError, OBJECT, object_loader};
 pub use self::remove::{Leftover, Removal, Traces, remove};
 pub use self::strangers::Strangers;
 
 use self::attach::Attachments;
+use self::layout::Layout;
 use self::load::Kernel;
 use crate::admin::{Counters, InterfaceStatus};
 use crate::config::Config;
 use crate::interfaces::Interfaces;
+use crate::inventory::Slot;
 use crate::netns::veth::Veth;
 
 /// The loaded programs and what they are attached to.
 pub struct Datapath {
     kernel: Kernel,
     attachments: Attachments,
-    config: crate::config::Datapath,
+    config: Config,
     /// What the kernel's table of NICs holds; we are its only writer.
     nics: BTreeMap<NicKey, NicSlot>,
 }
 
 impl Datapath {
-    /// Loads the programs, pins their maps, and attaches `reply` to the host's end of the veth.
+    /// Why what an earlier daemon has pinned cannot be gone on with; `None`: it can.
+    ///
+    /// # Errors
+    /// This metad was built wrong.
+    pub fn objection(config: &Config) -> Result<Option<String>, LoadError> {
+        let layout = Layout::of_object(attach::by(config))?;
+        Ok(layout.objection(&pins::stamp(config), &config.pins()))
+    }
+
+    /// Has the next daemon make everything anew.
+    pub fn condemn(config: &Config) {
+        // Without it, nothing that is pinned is gone on with; with it, that is at worst tried once more.
+        let _ = std::fs::remove_file(pins::stamp(config));
+    }
+
+    /// Loads the programs, with the maps that an earlier daemon has pinned or with new ones. Nothing is attached yet.
     ///
     /// # Errors
     /// Names what the kernel refused and what usually helps.
-    pub fn up(config: &Config, veth: Veth) -> Result<Self, LoadError> {
-        let kernel = Kernel::load(config, veth)?;
-        let attachments = Attachments::new(config, veth.host);
-        let mut datapath = Self {
+    pub fn load(config: &Config, veth: Veth) -> Result<Self, LoadError> {
+        let layout = Layout::of_object(attach::by(config))?;
+        let kernel = Kernel::load(config, &layout, veth)?;
+        let stamp = pins::stamp(config);
+        layout
+            .write(&stamp)
+            .map_err(|error| LoadError::Stamp(stamp, error))?;
+        Ok(Self {
             kernel,
-            attachments,
-            config: config.datapath.clone(),
+            attachments: Attachments::new(config, veth.host),
+            config: config.clone(),
             nics: BTreeMap::new(),
-        };
-        let veth_name = config.veth_host();
-        datapath
-            .attachments
-            .attach_reply(&mut datapath.kernel, &veth_name)?;
-        Ok(datapath)
+        })
+    }
+
+    /// Attaches `reply` to the host's end of the veth, in place of an earlier daemon's, and reads what the kernel's
+    /// table of NICs holds. From now on, nobody else may write to it.
+    ///
+    /// # Errors
+    /// Names what the kernel refused.
+    pub fn engage(&mut self) -> Result<(), LoadError> {
+        self.attachments.begin_anew();
+        self.nics = self
+            .kernel
+            .nics
+            .iter()
+            .collect::<Result<_, _>>()
+            .map_err(|source| LoadError::Map {
+                name: names::NICS,
+                source,
+            })?;
+        let veth = self.config.veth_host();
+        self.attachments.attach_reply(&mut self.kernel, &veth)
     }
 
     /// Attaches to interfaces that guests appeared on, and forgets those that are gone.
     pub fn follow(&mut self, interfaces: &Interfaces) {
-        let wanted = follow::wanted(&self.config, interfaces);
+        let wanted = follow::wanted(&self.config.datapath, interfaces);
         self.attachments.update(&mut self.kernel, &wanted);
     }
 
@@ -73,8 +111,14 @@ impl Datapath {
 
     /// Takes out of the kernel's table what `want` does not have. Before anything is learnt: a NIC that moved must
     /// never belong to two instances, even for one frame.
-    pub fn forget(&mut self, want: &BTreeMap<NicKey, NicSlot>) {
+    ///
+    /// What has one of the `undecided` slots, and no other in `want`, stays: an earlier daemon knew it.
+    pub fn forget(&mut self, want: &BTreeMap<NicKey, NicSlot>, undecided: &BTreeSet<Slot>) {
         for key in steps::to_forget(&self.nics, want, |had, has| had.slot == has.slot) {
+            let had = self.nics.get(&key).map(|had| had.slot);
+            if !want.contains_key(&key) && had.is_some_and(|slot| undecided.contains(&slot)) {
+                continue;
+            }
             match self.kernel.nics.remove(&key) {
                 Ok(()) | Err(aya::maps::MapError::KeyNotFound) => {}
                 Err(error) => {

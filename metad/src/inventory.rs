@@ -4,7 +4,9 @@
 //! go out. Pure: nobody else writes here, and readers get a snapshot that never changes.
 
 mod bindings;
+mod complaints;
 mod kept;
+mod ledger;
 mod machine;
 mod merge;
 mod notice;
@@ -18,7 +20,8 @@ use std::time::Duration;
 
 use metad_common::abi::{NicKey, NicSlot};
 
-use self::bindings::{Bindings, Claim, NicName, Refused};
+use self::bindings::{Bindings, Claim, NicName};
+use self::complaints::complaints;
 use self::machine::{Machine, answers, doubles};
 use self::roles::Roles;
 use self::views::Views;
@@ -32,6 +35,7 @@ use crate::render::Answers;
 use crate::settings::{Secret, Shelf};
 use crate::source::{Change, SourceIndex};
 
+pub use ledger::{Ledger, LedgerError};
 pub use notice::{Notice, WAITING_MAX, Waiting};
 
 /// A small number that names a NIC in the kernel and in the rewritten source address. Never zero.
@@ -100,6 +104,10 @@ pub struct Resolution {
     pub snapshot: Snapshot,
     /// What the kernel's table of NICs must hold.
     pub nics: BTreeMap<NicKey, NicSlot>,
+    /// Slots that an earlier daemon gave out, and no source has named the NICs of yet.
+    pub undecided: BTreeSet<Slot>,
+    /// What the next daemon must know.
+    pub ledger: Ledger,
     /// Sources that should look again: an interface that they named came back after it had vanished.
     pub ask_again: BTreeSet<SourceIndex>,
     /// To be rung once the snapshot is published.
@@ -147,6 +155,18 @@ impl Inventory {
     pub fn with_roles(mut self, names: impl Iterator<Item = String>) -> Self {
         self.roles = names.collect();
         self
+    }
+
+    /// Goes on with the slots that were given out until now, by an earlier daemon or by this one: who is known keeps its
+    /// slot, and no other gets it.
+    pub fn resume(&mut self, ledger: Ledger) {
+        self.bindings = Bindings::resume(ledger);
+    }
+
+    /// Every source was heard: nobody else will claim the slots that an earlier daemon gave out. `now` is the clock of
+    /// [`Inventory::resolve`].
+    pub fn decide(&mut self, now: Duration) {
+        self.bindings.decide(now);
     }
 
     /// Takes in what is new of a role's credentials.
@@ -237,6 +257,8 @@ impl Inventory {
         Resolution {
             snapshot,
             nics,
+            undecided: self.bindings.undecided(),
+            ledger: self.bindings.ledger(),
             ask_again,
             notices: std::mem::take(&mut self.notices),
         }
@@ -331,53 +353,6 @@ fn place(identity: Identity, nic: &Nic, interfaces: &Interfaces) -> Option<Strin
                 .or_else(|| tap.map(str::to_owned))
         }
     }
-}
-
-fn complaints<'a>(
-    refused: &'a Refused,
-    claims: &'a BTreeMap<NicName, Claim>,
-) -> impl Iterator<Item = (String, String)> + 'a {
-    let say = |name: &NicName, why: String| {
-        let interface = claims
-            .get(name)
-            .map_or("?", |claim| claim.interface.as_str());
-        (
-            name.machine.clone(),
-            format!("NIC {} on {interface} is not answered: {why}", name.mac),
-        )
-    };
-    let unconfirmed = "the interface came back and its source has not named it since";
-    let contested_by = |name: &NicName| {
-        let rivals: Vec<_> = rivals(name, claims)
-            .map(|rival| format!("`{rival}`"))
-            .collect();
-        let claim = if rivals.len() == 1 { "claims" } else { "claim" };
-        let rivals = rivals.join(", ");
-        format!("{rivals} {claim} the same MAC address there, and neither gets it")
-    };
-    let without_slot = "every slot is taken or resting";
-    let contested = refused.contested.iter();
-    let contested = contested.map(move |name| say(name, contested_by(name)));
-    let lists = [
-        (&refused.unconfirmed, unconfirmed),
-        (&refused.without_slot, without_slot),
-    ];
-    let others = lists
-        .into_iter()
-        .flat_map(move |(names, why)| names.iter().map(move |name| say(name, why.to_owned())));
-    contested.chain(others)
-}
-
-/// The other machines that claim a NIC's place.
-fn rivals<'a>(
-    name: &'a NicName,
-    claims: &'a BTreeMap<NicName, Claim>,
-) -> impl Iterator<Item = &'a str> {
-    let place = claims.get(name).and_then(|claim| claim.ifindex);
-    let others = claims.iter().filter(move |(other, claim)| {
-        *other != name && other.mac == name.mac && claim.ifindex == place
-    });
-    others.map(|(other, _)| other.machine.as_str())
 }
 
 #[cfg(test)]

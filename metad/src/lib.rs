@@ -29,4 +29,5 @@ pub mod render;
 pub mod settings;
 pub mod signer;
 pub mod source;
+pub mod takeover;
 pub mod token;

@@ -36,8 +36,27 @@ use crowd::Crowd;
 use doors::Doors;
 use faults::Faults;
 
-/// How long open requests may take to end once the service stops.
-const STOP_TIME: Duration = Duration::from_secs(2);
+/// How much time open connections are given once the service stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Farewell {
+    /// Until one that has not asked may bring its request: it was accepted, so nobody else will answer it.
+    pub last_call: Duration,
+    /// Until all must have ended.
+    pub whole: Duration,
+}
+
+impl Farewell {
+    /// Where guests can be answered no more afterwards.
+    pub const SHORT: Self = Self {
+        last_call: Duration::from_secs(1),
+        whole: Duration::from_secs(2),
+    };
+    /// Where another daemon answers already: as long as a connection may last.
+    pub const LONG: Self = Self {
+        last_call: Duration::from_secs(10),
+        whole: Duration::from_secs(120),
+    };
+}
 
 /// What the listener asks of the other rooms.
 #[derive(Clone)]
@@ -52,6 +71,10 @@ pub struct Desk {
     pub signer: Signer,
     /// Whether a connection may ask more than once.
     pub keep_alive: bool,
+    /// Whether to accept connections now. They wait meanwhile; for good, once the sender is gone.
+    pub open: watch::Receiver<bool>,
+    /// Asked once the service stops.
+    pub farewell: Arc<dyn Fn() -> Farewell + Send + Sync>,
     /// Reads the slot out of a peer's address.
     pub slot_of: fn(SocketAddr) -> Option<Slot>,
 }
@@ -73,13 +96,15 @@ impl Desk {
             state: StateDesk::default(),
             signer,
             keep_alive: false,
+            open: watch::channel(true).1,
+            farewell: Arc::new(|| Farewell::SHORT),
             slot_of: identity::slot_of,
         }
     }
 }
 
 /// Serves guests on `listeners`, which must not block, until `stop` turns true or its sender is gone. Then open
-/// requests have two seconds to end.
+/// requests have [`Desk::farewell`] to end.
 ///
 /// # Errors
 /// The runtime cannot watch a socket.
@@ -103,10 +128,13 @@ pub async fn serve(
     let mut crowd = Crowd::default();
     let mut faults = Faults::default();
     let mut stopping = pin!(stopped(stop.clone()));
+    let mut gate = desk.open.clone();
     loop {
+        let open_now = *gate.borrow_and_update();
         tokio::select! {
             () = &mut stopping => break,
-            accepted = doors.accept() => match accepted {
+            Ok(()) = gate.changed() => {}
+            accepted = doors.accept(), if open_now => match accepted {
                 Ok((stream, remote)) => {
                     faults.over();
                     admit(&mut open, &mut crowd, &desk, &router, &stop, stream, remote);
@@ -118,7 +146,7 @@ pub async fn serve(
     }
     // New connections are the next process's, if there is one; they wait in the backlog of a socket it also holds.
     drop(doors);
-    let ended = tokio::time::timeout(STOP_TIME, async {
+    let ended = tokio::time::timeout((desk.farewell)().whole, async {
         while open.join_next().await.is_some() {}
     });
     if ended.await.is_err() {

@@ -74,6 +74,14 @@ impl Namespace {
         Ok(Self { path, file })
     }
 
+    /// Opens the namespace called `name` that an earlier daemon, or `metad up`, has left. `None`: there is none, or what
+    /// has the name is no network namespace (an interrupted start leaves a file alone).
+    pub fn left(name: &str) -> Option<Self> {
+        Self::open(name)
+            .ok()
+            .filter(|namespace| namespace.run(|| ()).is_ok())
+    }
+
     /// Runs `work` on a thread of its own inside the namespace. Sockets that it opens stay there.
     ///
     /// # Errors

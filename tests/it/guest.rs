@@ -10,6 +10,7 @@ mod networks;
 mod nics;
 mod prepare;
 mod readers;
+mod six;
 mod trust;
 mod unit;
 

@@ -1,6 +1,7 @@
 //! Floor 2: the programs in the kernel, one frame at a time, with the octets that must come out.
 
 mod ipv6;
+mod limits;
 mod loaded;
 mod replies;
 mod requests;

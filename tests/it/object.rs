@@ -22,6 +22,7 @@ fn object_has_the_programs_and_maps_that_the_loader_asks_for() {
         names::STRANGERS,
         names::REPORTED,
         names::LOGGED,
+        names::BUCKETS,
     ] {
         assert!(
             object.maps.contains_key(name),

@@ -9,6 +9,7 @@ mod guest;
 mod namespace;
 mod offload;
 mod snapshot;
+mod supervisor;
 mod wait;
 mod wire;
 
@@ -24,6 +25,7 @@ pub use self::daemon::{Counters, Daemon, Settings, binary};
 pub use self::guest::{Guest, Plug};
 pub use self::namespace::Namespace;
 pub use self::snapshot::Snapshot;
+pub use self::supervisor::Supervisor;
 pub use self::wait::until;
 pub use self::wire::Wire;
 use crate::frames::{Mac, read_mac};

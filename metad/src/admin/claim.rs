@@ -2,7 +2,8 @@
 //! the namespace, the socket. The lock dies with its holder, so a crash leaves nothing to clean by hand.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -10,17 +11,24 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::Uid;
 use tokio::net::UnixListener;
 
-use crate::config::{SOCKET, TOKEN_KEY};
+use crate::config::{LAYOUT, LEDGER, SOCKET, TOKEN_KEY};
 
 const LOCK: &str = "lock";
-/// The socket before it gets its name.
-const FRESH_SOCKET: &str = ".admin.sock";
+/// Where the next daemon asks to take over.
+const SUCCESSOR: &str = "successor.sock";
+/// A socket before it gets its name.
+const FRESH_SOCKET: &str = ".fresh.sock";
+/// What is of one life of what the name names: nothing of it is left where a daemon leaves cleanly. The lock is the
+/// last: it says that there may be more.
+const PASSING: [&str; 6] = [SOCKET, SUCCESSOR, FRESH_SOCKET, LEDGER, LAYOUT, LOCK];
 
 /// The right to act under a name, held until it is dropped.
 #[derive(Debug)]
 pub struct Claim {
     run_dir: PathBuf,
     lock: File,
+    /// Whether it ends with this process; otherwise another one has it too.
+    settled: bool,
 }
 
 /// A name that cannot be had, or a socket that cannot be opened.
@@ -81,10 +89,66 @@ impl Claim {
                 return Ok(Self {
                     run_dir: run_dir.to_owned(),
                     lock,
+                    settled: true,
                 });
             }
             private_directory(run_dir)?;
         }
+    }
+
+    /// Takes part in the claim of another process, which gave us its `lock`. Nothing is removed with it until
+    /// [`Claim::settle`].
+    ///
+    /// # Errors
+    /// It is not the lock of this directory.
+    pub fn share(run_dir: &Path, lock: OwnedFd) -> Result<Self, Error> {
+        let lock = File::from(lock);
+        let path = run_dir.join(LOCK);
+        if !same_file(&lock, &path) {
+            return Err(Error::Foreign {
+                path,
+                problem: "it is not the running metad's any more",
+            });
+        }
+        Ok(Self {
+            run_dir: run_dir.to_owned(),
+            lock,
+            settled: false,
+        })
+    }
+
+    /// The other process has let go of the claim.
+    ///
+    /// # Errors
+    /// The lock cannot be written.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        self.settled = true;
+        let path = self.run_dir.join(LOCK);
+        let failed = |error| failed("write", &path)(error);
+        self.lock.rewind().map_err(failed)?;
+        self.lock.set_len(0).map_err(failed)?;
+        writeln!(self.lock, "{}", std::process::id()).map_err(failed)
+    }
+
+    /// Whether it still is another process's, too.
+    pub fn is_shared(&self) -> bool {
+        !self.settled
+    }
+
+    /// Another process has taken over: nothing is removed any more.
+    pub fn hand_over(mut self) {
+        self.settled = false;
+    }
+
+    /// The lock, for another process to share.
+    ///
+    /// # Errors
+    /// The system is out of descriptors.
+    pub fn lock(&self) -> Result<OwnedFd, Error> {
+        let again = self.lock.try_clone();
+        again
+            .map(OwnedFd::from)
+            .map_err(failed("share", &self.run_dir.join(LOCK)))
     }
 
     /// Whether a metad has claimed this directory and has not left cleanly.
@@ -94,14 +158,15 @@ impl Claim {
 
     /// Whether anything of a metad's is in this directory.
     pub fn is_kept(run_dir: &Path) -> bool {
-        [SOCKET, FRESH_SOCKET, TOKEN_KEY, LOCK]
-            .iter()
+        [TOKEN_KEY]
+            .into_iter()
+            .chain(PASSING)
             .any(|name| std::fs::symlink_metadata(run_dir.join(name)).is_ok())
     }
 
     /// Removes what metad keeps in the run directory, then the directory; what others put there stays, and is an error.
     pub fn remove(self) -> Result<(), Error> {
-        for name in [SOCKET, FRESH_SOCKET, TOKEN_KEY, LOCK] {
+        for name in [TOKEN_KEY].into_iter().chain(PASSING) {
             remove_if_there(&self.run_dir.join(name))?;
         }
         match std::fs::remove_dir(&self.run_dir) {
@@ -114,7 +179,7 @@ impl Claim {
 
     /// Removes what says that a metad has not left cleanly, and keeps the directory and the key of the guests' tokens.
     pub fn leave(self) -> Result<(), Error> {
-        for name in [SOCKET, FRESH_SOCKET, LOCK] {
+        for name in PASSING {
             remove_if_there(&self.run_dir.join(name))?;
         }
         Ok(())
@@ -132,7 +197,16 @@ impl Claim {
 
     /// Opens the admin socket. Must be called on a runtime; replaces what a dead daemon left behind.
     pub fn listen(&self) -> Result<UnixListener, Error> {
-        let socket = socket_in(&self.run_dir);
+        self.listen_on(SOCKET)
+    }
+
+    /// Opens the socket of [`crate::takeover`], likewise.
+    pub fn listen_for_successor(&self) -> Result<UnixListener, Error> {
+        self.listen_on(SUCCESSOR)
+    }
+
+    fn listen_on(&self, name: &str) -> Result<UnixListener, Error> {
+        let socket = self.run_dir.join(name);
         if let Ok(found) = std::fs::symlink_metadata(&socket)
             && !found.file_type().is_socket()
         {
@@ -155,17 +229,19 @@ impl Claim {
 impl Drop for Claim {
     /// Nobody is misled by a socket without a daemon; the rest goes with [`Claim::remove`].
     fn drop(&mut self) {
-        if self.is_lost() {
+        if !self.settled || self.is_lost() {
             return;
         }
-        // A socket that cannot be removed is replaced by the next daemon.
-        let _ = std::fs::remove_file(socket_in(&self.run_dir));
+        for socket in [SOCKET, SUCCESSOR] {
+            // A socket that cannot be removed is replaced by the next daemon.
+            let _ = std::fs::remove_file(self.run_dir.join(socket));
+        }
     }
 }
 
-/// The admin socket of a run directory.
-pub(super) fn socket_in(run_dir: &Path) -> PathBuf {
-    run_dir.join(SOCKET)
+/// Where the daemon of this run directory can be taken over.
+pub fn successor_in(run_dir: &Path) -> PathBuf {
+    run_dir.join(SUCCESSOR)
 }
 
 /// Makes sure that nobody but root and us can put anything into `path`.

@@ -99,6 +99,9 @@ pub struct Counters {
     pub delivered: u64,
     /// metad to guest.
     pub returned: u64,
+    /// Connections that were forgotten while they were open, and known again with their guest's next packet.
+    #[serde(default)]
+    pub recalled: u64,
     /// By the reason's name; reasons that never applied may be missing.
     pub dropped: BTreeMap<String, u64>,
 }

@@ -96,6 +96,7 @@ pub(crate) fn example() -> Status {
             neighbour_answered: 1,
             delivered: 31,
             returned: 29,
+            recalled: 1,
             dropped: BTreeMap::from([("unknown-sender".to_owned(), 3)]),
         },
     }
@@ -164,7 +165,7 @@ fn status_is_written_as_documented() {
         }],
         "sources": [{"name": "libvirt qemu:///system", "away": null, "subjects": 1}],
         "problems": [],
-        "counters": {"arp-answered": 2, "neighbour-answered": 1, "delivered": 31, "returned": 29, "dropped": {"unknown-sender": 3}}
+        "counters": {"arp-answered": 2, "neighbour-answered": 1, "delivered": 31, "returned": 29, "recalled": 1, "dropped": {"unknown-sender": 3}}
     });
     assert_eq!(serde_json::to_value(example()).unwrap(), expected);
 }

@@ -11,6 +11,7 @@ use crate::config;
 use crate::exit;
 use crate::prepare::host::HostError;
 use crate::settings::Refusal;
+use crate::takeover::TakeOverError;
 
 /// Standard output cannot be written; told apart because a closed pipe is no failure.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +98,9 @@ fn own_code(error: &(dyn Error + 'static)) -> Option<u8> {
             | ClientError::Strange { .. }
             | ClientError::Unspeakable { .. } => None,
         };
+    }
+    if let Some(TakeOverError::NobodyThere(_)) = error.downcast_ref() {
+        return Some(exit::NOT_RUNNING);
     }
     if let Some(admin::Error::Taken { .. }) = error.downcast_ref() {
         return Some(exit::ALREADY_RUNNING);

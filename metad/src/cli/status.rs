@@ -155,6 +155,7 @@ fn counters(counters: &Counters) -> Table<3> {
     table.row(["neighbour-answered", &neighbours, ""]);
     table.row(["delivered", &counters.delivered.to_string(), ""]);
     table.row(["returned", &counters.returned.to_string(), ""]);
+    table.row(["recalled", &counters.recalled.to_string(), ""]);
     for (name, count) in counters.dropped.iter().filter(|(_, count)| **count > 0) {
         let reason = Reason::ALL.iter().find(|reason| reason.name() == name);
         let sentence = reason.map_or("", |reason| reason.sentence());

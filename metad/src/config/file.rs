@@ -7,8 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::section::{Mistake, Section};
 use super::{
-    Attach, Config, Datapath, Identity, Name, Pattern, Source, default_sources, iam, install,
-    issuer, site,
+    Attach, Config, Datapath, Identity, Limits, Name, Pattern, Source, default_sources, iam,
+    install, issuer, limits, site,
 };
 use crate::record::Defaults;
 
@@ -48,6 +48,7 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         "keep-alive",
         "state-directory",
         "datapath",
+        "limits",
         "site",
         "defaults",
         "install",
@@ -82,6 +83,10 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
         datapath: match table.get("datapath") {
             Some(value) => datapath(&Section::of("[datapath]", value)?)?,
             None => Datapath::default(),
+        },
+        limits: match table.get("limits") {
+            Some(value) => limits::limits(&Section::of("[limits]", value)?)?,
+            None => Limits::default(),
         },
         issuer: match table.get("identity") {
             Some(value) => issuer::issuer(value)?,

@@ -1,6 +1,6 @@
 //! The tables of a configuration as every section reads them: known keys only, and a place for each mistake.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -117,6 +117,39 @@ impl<'t, 'text> Section<'t, 'text> {
             Some(flag) => Ok(Some(flag)),
             None => Err(Mistake::kind(&format!("`{key}`"), "true or false", value)),
         }
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn number(
+        &self,
+        key: &str,
+        range: RangeInclusive<u32>,
+    ) -> Result<Option<u32>, Mistake> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        let DeValue::Integer(number) = value.get_ref() else {
+            let mut mistake = Mistake::kind(&format!("`{key}`"), "a whole number", value);
+            if matches!(value.get_ref(), DeValue::Float(_)) {
+                mistake.problem.push_str(" with a fraction");
+            }
+            return Err(mistake);
+        };
+        let read = u32::from_str_radix(number.as_str(), number.radix());
+        match read {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            Ok(_) | Err(_) => {
+                let (least, most) = range.into_inner();
+                let problem = format!("`{key}` is {number}, and must be from {least} to {most}");
+                Err(Mistake::at(&value.span(), problem))
+            }
+        }
+    }
+
+    /// A mistake in what several keys say together: at the first of them that is written.
+    pub(super) fn mistake(&self, keys: &[&str], problem: String) -> Mistake {
+        let written = keys.iter().find_map(|key| self.get(key));
+        Mistake::at(&written.map_or(0..0, Spanned::span), problem)
     }
 
     /// A text and its place; an empty one is refused, since no key here has a use for it.

@@ -1,13 +1,17 @@
 //! One link for each interface: tcx where the kernel has it (6.6), clsact before. A failed one is tried again with the
-//! next happening, and shown until then.
+//! next happening, and shown until then. What an earlier daemon has attached is replaced in one step, so that no frame
+//! is met by no program.
+
+mod clsact;
+mod tcx;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
+use std::mem::ManuallyDrop;
 
-use aya::programs::links::{FdLink, LinkError, PinnedLink};
-use aya::programs::tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError};
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::ProgramError;
+use aya::programs::links::{Link, LinkError, PinnedLink};
+use aya::programs::tc::{SchedClassifierLink, TcError};
 use aya::util::KernelVersion;
 use metad_common::names;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
@@ -64,8 +68,8 @@ pub enum AttachError {
 enum Held {
     /// Detached when it is unpinned and dropped.
     Tcx(PinnedLink),
-    /// Detached by its program.
-    Clsact(SchedClassifierLinkId),
+    /// Detached when it is told to be: it stays where a daemon ends and leaves the host as it is.
+    Clsact(ManuallyDrop<SchedClassifierLink>),
 }
 
 #[derive(Debug)]
@@ -82,23 +86,37 @@ pub(super) struct Attachments {
     veth: u32,
     attached: BTreeMap<u32, Attached>,
     reply: Option<Held>,
+    /// Whether what an earlier daemon has left, and nobody wants, is gone.
+    swept: bool,
+}
+
+/// How programs are held to interfaces under this configuration.
+pub(super) fn by(config: &Config) -> AttachedBy {
+    match config.datapath.attach {
+        Attach::Tcx => AttachedBy::Tcx,
+        Attach::Clsact => AttachedBy::Clsact,
+        Attach::Auto if kernel_has_tcx() => AttachedBy::Tcx,
+        Attach::Auto => AttachedBy::Clsact,
+    }
 }
 
 impl Attachments {
     pub(super) fn new(config: &Config, veth: u32) -> Self {
-        let by = match config.datapath.attach {
-            Attach::Tcx => AttachedBy::Tcx,
-            Attach::Clsact => AttachedBy::Clsact,
-            Attach::Auto if kernel_has_tcx() => AttachedBy::Tcx,
-            Attach::Auto => AttachedBy::Clsact,
-        };
         Self {
             config: config.clone(),
-            by,
+            by: by(config),
             veth,
             attached: BTreeMap::new(),
             reply: None,
+            swept: false,
         }
+    }
+
+    /// Forgets what is attached, and leaves it where it is: all is attached anew with the next update.
+    pub(super) fn begin_anew(&mut self) {
+        self.attached.clear();
+        self.reply = None;
+        self.swept = false;
     }
 
     /// Attaches `reply` to the host's end of the veth.
@@ -149,6 +167,25 @@ impl Attachments {
                 },
             );
         }
+        if !self.swept {
+            self.sweep(kernel);
+            self.swept = true;
+        }
+    }
+
+    /// Takes away what an earlier daemon has left on interfaces that are not to have it any more.
+    fn sweep(&self, kernel: &mut Kernel) {
+        let ours = |ifindex: &u32| *ifindex == self.veth || self.attached.contains_key(ifindex);
+        match self.by {
+            AttachedBy::Tcx => tcx::sweep(&self.config, ours),
+            AttachedBy::Clsact => clsact::sweep(&self.config, ours),
+        }
+        let described: Vec<u32> = kernel.ports.keys().flatten().collect();
+        for ifindex in described.iter().filter(|ifindex| !ours(ifindex)) {
+            if let Err(error) = kernel.ports.remove(ifindex) {
+                tracing::debug!(ifindex, %error, "an interface was not in the kernel's table");
+            }
+        }
     }
 
     /// Index of the host's end of the veth.
@@ -172,10 +209,9 @@ impl Attachments {
             return;
         };
         if let Ok(held) = attached.held {
-            detach(kernel, held, &attached.wanted.name);
+            detach(held, &attached.wanted.name);
         }
-        // The mark of an interface that is gone says nothing any more.
-        let _ = fs::remove_file(pins::clsact_path(&self.config, ifindex));
+        pins::Mark::remove(&self.config, ifindex);
         if let Err(error) = kernel.ports.remove(&ifindex) {
             tracing::debug!(interface = attached.wanted.name, %error, "an interface was not in the kernel's table");
         }
@@ -190,96 +226,22 @@ impl Attachments {
         interface: &str,
     ) -> Result<Held, LoadError> {
         let classifier = kernel.program(program)?;
+        let config = &self.config;
         let held = match self.by {
-            AttachedBy::Tcx => self.attach_tcx(classifier, program, ifindex, interface),
-            AttachedBy::Clsact => self.attach_clsact(classifier, program, ifindex, interface),
-        }?;
+            AttachedBy::Tcx => Held::Tcx(tcx::attach(
+                config, classifier, program, ifindex, interface,
+            )?),
+            AttachedBy::Clsact => Held::Clsact(clsact::attach(
+                config, classifier, program, ifindex, interface,
+            )?),
+        };
         // Programs are attached by name; the name may have passed to another interface in between.
         if index_of(interface) != Some(ifindex) {
-            detach(kernel, held, interface);
+            detach(held, interface);
             let interface = interface.to_owned();
             return Err(AttachError::Replaced { program, interface }.into());
         }
         Ok(held)
-    }
-
-    fn attach_tcx(
-        &self,
-        classifier: &mut SchedClassifier,
-        program: &'static str,
-        ifindex: u32,
-        interface: &str,
-    ) -> Result<Held, AttachError> {
-        let failed = |source| AttachError::Attach {
-            program,
-            interface: interface.to_owned(),
-            source: Box::new(source),
-        };
-        let link = |source| AttachError::Link {
-            interface: interface.to_owned(),
-            source,
-        };
-        // First of all programs: what is for us must not be lost to another one's verdict.
-        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = classifier
-            .attach_with_options(interface, TcAttachType::Ingress, order)
-            .map_err(failed)?;
-        let taken = classifier.take_link(id).map_err(failed)?;
-        let taken: FdLink = taken.try_into().map_err(link)?;
-        let path = pins::link_path(&self.config, ifindex);
-        let pin = |source| AttachError::Pin {
-            interface: interface.to_owned(),
-            source,
-        };
-        Ok(Held::Tcx(taken.pin(path).map_err(pin)?))
-    }
-
-    fn attach_clsact(
-        &self,
-        classifier: &mut SchedClassifier,
-        program: &'static str,
-        ifindex: u32,
-        interface: &str,
-    ) -> Result<Held, AttachError> {
-        let added = match tc::qdisc_add_clsact(interface) {
-            Ok(()) => true,
-            Err(error) if is_there_already(&error) => false,
-            Err(source) => {
-                return Err(AttachError::Clsact {
-                    interface: interface.to_owned(),
-                    source,
-                });
-            }
-        };
-        if ifindex != self.veth {
-            let mark = |source| AttachError::Mark {
-                interface: interface.to_owned(),
-                source,
-            };
-            let path = pins::clsact_path(&self.config, ifindex);
-            fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(mark)?;
-            let text = if added {
-                pins::CLSACT_OURS
-            } else {
-                pins::CLSACT_FOUND
-            };
-            // What an earlier attempt has added stays ours.
-            if added || !path.exists() {
-                fs::write(&path, text).map_err(mark)?;
-            }
-        }
-        let options = TcAttachOptions::Netlink(NlOptions {
-            priority: 1,
-            ..NlOptions::default()
-        });
-        classifier
-            .attach_with_options(interface, TcAttachType::Ingress, options)
-            .map(Held::Clsact)
-            .map_err(|source| AttachError::Attach {
-                program,
-                interface: interface.to_owned(),
-                source: Box::new(source),
-            })
     }
 }
 
@@ -310,29 +272,15 @@ fn settle(
 }
 
 /// Takes a program off its interface; an interface that is gone has taken it along.
-fn detach(kernel: &mut Kernel, held: Held, interface: &str) {
+fn detach(held: Held, interface: &str) {
     let result = match held {
         Held::Tcx(link) => link.unpin().map(drop).map_err(|error| error.to_string()),
-        Held::Clsact(id) => match kernel.program(names::GUEST_INGRESS) {
-            Ok(program) => program.detach(id).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        },
+        Held::Clsact(link) => ManuallyDrop::into_inner(link)
+            .detach()
+            .map_err(|error| error.to_string()),
     };
     if let Err(error) = result {
         tracing::debug!(interface, error, "a link was gone before it was taken off");
-    }
-}
-
-fn is_there_already(error: &TcError) -> bool {
-    match error {
-        TcError::AlreadyAttached => true,
-        TcError::NetlinkError(error) => {
-            error.raw_os_error() == Some(rustix::io::Errno::EXIST.raw_os_error())
-        }
-        TcError::NulError(_)
-        | TcError::IoError(_)
-        | TcError::InvalidTcxAttach(_)
-        | TcError::InvalidLinkOperation => false,
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) fn sum(map: &PerCpuArray<MapData, u64>) -> Counters {
         neighbour_answered: tally(Tally::NeighbourAnswered),
         delivered: tally(Tally::Delivered),
         returned: tally(Tally::Returned),
+        recalled: tally(Tally::Recalled),
         dropped,
     }
 }

@@ -1,17 +1,20 @@
 //! The object's bytes into the kernel.
 
 use std::io;
+use std::path::PathBuf;
 
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use metad_common::abi::{Flow, FlowKey, NicKey, NicSlot, Port};
+use metad_common::limit::Limit;
 use metad_common::names;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::attach::AttachError;
+use super::layout::Layout;
 use super::pins::{self, PinError};
 use crate::config::Config;
 use crate::netns::veth::Veth;
@@ -24,6 +27,10 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 pub enum LoadError {
     #[error("cannot load the BPF object into the kernel")]
     Object(#[source] Box<EbpfError>),
+    #[error("cannot read the BPF object's maps: this metad was built wrong")]
+    Layout(#[source] Box<aya_obj::ParseError>),
+    #[error("cannot write {}", .0.display())]
+    Stamp(PathBuf, #[source] io::Error),
     #[error("cannot load the BPF program {name}")]
     Program {
         name: &'static str,
@@ -58,33 +65,60 @@ pub(super) struct Kernel {
 }
 
 /// A loader that has set what the programs take as constants.
-pub fn object_loader(veth: &VethGlobals) -> EbpfLoader<'_> {
+pub fn object_loader(globals: &Globals) -> EbpfLoader<'_> {
     let mut loader = EbpfLoader::new();
     loader
-        .override_global(names::VETH_IFINDEX, &veth.ifindex, true)
-        .override_global(names::DAEMON_MAC, &veth.mac, true)
-        .override_global(names::LOG_DROPS, &veth.log_drops, true);
+        .override_global(names::VETH_IFINDEX, &globals.ifindex, true)
+        .override_global(names::DAEMON_MAC, &globals.mac, true)
+        .override_global(names::LOG_DROPS, &globals.log_drops, true)
+        .override_global(
+            names::CONNECTION_INTERVAL_NS,
+            &globals.connections.interval_ns,
+            true,
+        )
+        .override_global(
+            names::CONNECTION_CAPACITY_NS,
+            &globals.connections.capacity_ns,
+            true,
+        );
     loader
 }
 
 /// The globals of the object.
 #[derive(Debug, Clone, Copy)]
-pub struct VethGlobals {
+pub struct Globals {
+    /// Of the host's end of the veth.
     pub ifindex: u32,
+    /// Of the other end.
     pub mac: [u8; 6],
     /// Non-zero: log drops.
     pub log_drops: u32,
+    /// How fast each NIC may open connections.
+    pub connections: Limit,
 }
 
 impl Kernel {
-    pub(super) fn load(config: &Config, veth: Veth) -> Result<Self, LoadError> {
-        let globals = VethGlobals {
+    /// Loads the programs with what an earlier daemon has pinned of the maps in `layout`, and pins the rest.
+    pub(super) fn load(config: &Config, layout: &Layout, veth: Veth) -> Result<Self, LoadError> {
+        pins::prepare(config)?;
+        let globals = Globals {
             ifindex: veth.host,
             mac: veth.daemon_mac.0,
             log_drops: u32::from(config.datapath.log_drops),
+            connections: config
+                .limits
+                .connection_rate()
+                .map_or(Limit::OFF, |rate| Limit::new(rate.per_second, rate.burst)),
         };
         let object = |error| LoadError::Object(Box::new(error));
-        let mut ebpf = object_loader(&globals).load(OBJECT).map_err(object)?;
+        let mut loader = object_loader(&globals);
+        for name in layout.maps() {
+            let path = config.pins().join(name);
+            if path.exists() {
+                loader.map_pin_path(name, path);
+            }
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(object)?;
         if config.datapath.log_drops {
             follow_log(&mut ebpf);
         }
@@ -95,7 +129,7 @@ impl Kernel {
             };
             program(&mut ebpf, name)?.load().map_err(failed)?;
         }
-        pins::pin_maps(config, &ebpf)?;
+        pins::pin_maps(config, &ebpf, layout.maps())?;
         Ok(Self {
             nics: take(&mut ebpf, names::NICS)?,
             ports: take(&mut ebpf, names::PORTS)?,

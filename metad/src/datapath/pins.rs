@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
-use metad_common::names;
 
-use crate::config::Config;
+use crate::config::{Config, LAYOUT};
 
 const BPFFS: &str = "a BPF file system must be on /sys/fs/bpf: `mount -t bpf bpf /sys/fs/bpf` puts one there, and `metad check` says whether it is";
 
@@ -20,34 +19,104 @@ pub enum PinError {
     Pin(PathBuf, #[source] aya::pin::PinError),
 }
 
-/// The maps that an administrator may want to look at with other tools.
-const PINNED: [&str; 4] = [names::NICS, names::FLOWS, names::PORTS, names::COUNTERS];
+/// Makes the directories of maps and links.
+pub(super) fn prepare(config: &Config) -> Result<(), PinError> {
+    let links = links(config);
+    fs::create_dir_all(&links).map_err(|error| PinError::Directory(links, error))
+}
 
-pub(super) fn pin_maps(config: &Config, ebpf: &Ebpf) -> Result<(), PinError> {
-    let directory = config.pins();
-    let links = directory.join("links");
-    fs::create_dir_all(&links).map_err(|error| PinError::Directory(links, error))?;
-    for (name, map) in ebpf.maps().filter(|(name, _)| PINNED.contains(name)) {
-        let path = directory.join(name);
+/// Pins those maps of `names` that are not pinned yet.
+pub(super) fn pin_maps<'a>(
+    config: &Config,
+    ebpf: &Ebpf,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), PinError> {
+    for name in names {
+        let path = config.pins().join(name);
+        let Some(map) = ebpf.map(name).filter(|_| !path.exists()) else {
+            continue;
+        };
         map.pin(&path).map_err(|error| PinError::Pin(path, error))?;
     }
     Ok(())
 }
 
-/// Where the link that holds a program to the interface `ifindex` is pinned.
+/// The directory of links.
+fn links(config: &Config) -> PathBuf {
+    config.pins().join("links")
+}
+
+/// The interfaces that links of an earlier daemon may hold programs to.
+pub(super) fn linked(config: &Config) -> Vec<u32> {
+    numbered(&links(config))
+}
+
+/// The interfaces that have a mark of ours.
+pub(super) fn marked(config: &Config) -> Vec<u32> {
+    numbered(&marks(config))
+}
+
+/// The files of a directory whose names are indices of interfaces.
+fn numbered(directory: &Path) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    entries.flatten().filter_map(number).collect()
+}
+
+/// Where the link that holds a classifier to the interface `ifindex` is pinned. Other kinds of programs have a prefix.
 pub(super) fn link_path(config: &Config, ifindex: u32) -> PathBuf {
-    config.pins().join("links").join(ifindex.to_string())
+    links(config).join(ifindex.to_string())
 }
 
-/// Marks that the clsact qdisc of the interface `ifindex` is ours to remove; only where tcx is not there.
-pub(super) fn clsact_path(config: &Config, ifindex: u32) -> PathBuf {
-    config.run_dir().join("clsact").join(ifindex.to_string())
+/// What this daemon's maps look like; for the next one.
+pub(super) fn stamp(config: &Config) -> PathBuf {
+    config.run_dir().join(LAYOUT)
 }
 
-/// Content of a mark: the qdisc was added by us.
-pub(super) const CLSACT_OURS: &str = "added\n";
-/// Content of a mark: the qdisc was there before.
-pub(super) const CLSACT_FOUND: &str = "found\n";
+/// Where marks are; only where tcx is not there.
+pub(super) fn marks(config: &Config) -> PathBuf {
+    config.run_dir().join("clsact")
+}
+
+/// Says what of the clsact qdisc of an interface is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// We have added the qdisc, and remove it; otherwise it was there before.
+    pub(super) added: bool,
+    /// Our filter's handle, once it is there.
+    pub(super) handle: Option<u32>,
+}
+
+impl Mark {
+    /// Reads the mark of the interface `ifindex`; `None` where there is none.
+    pub(super) fn read(config: &Config, ifindex: u32) -> Option<Self> {
+        let text = fs::read_to_string(Self::path(config, ifindex)).ok()?;
+        let mut words = text.split_whitespace();
+        Some(Self {
+            added: words.next() == Some("added"),
+            handle: words.next().and_then(|word| word.parse().ok()),
+        })
+    }
+
+    pub(super) fn write(self, config: &Config, ifindex: u32) -> io::Result<()> {
+        let path = Self::path(config, ifindex);
+        fs::create_dir_all(marks(config))?;
+        let whose = if self.added { "added" } else { "found" };
+        let handle = self.handle.map(|handle| format!(" {handle}"));
+        fs::write(path, format!("{whose}{}\n", handle.unwrap_or_default()))
+    }
+
+    /// The mark of an interface that is gone says nothing any more.
+    pub(super) fn remove(config: &Config, ifindex: u32) {
+        let _ = fs::remove_file(Self::path(config, ifindex));
+    }
+
+    fn path(config: &Config, ifindex: u32) -> PathBuf {
+        marks(config).join(ifindex.to_string())
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use metad_common::names;
 use rtnetlink::packet_route::tc::{TcHandle, TcMessage};
 use rtnetlink::{Handle, new_connection};
 
-use super::pins;
+use super::pins::{self, Mark};
 use crate::config::Config;
 use crate::interfaces::watch;
 use crate::netns::{self, NetnsError, veth};
@@ -78,6 +78,13 @@ impl Traces {
 pub async fn remove(config: &Config, traces: Traces) -> Removal {
     let mut removal = Removal::default();
     if traces.datapath {
+        // First of all: what is half removed is nothing to go on with.
+        let stamp = pins::stamp(config);
+        if let Err(error) = fs::remove_file(&stamp)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            removal.leftovers.push(Leftover::File(stamp, error));
+        }
         remove_clsact(config, &mut removal).await;
         remove_pins(&config.pins(), &mut removal);
         let veth = config.veth_host();
@@ -112,27 +119,19 @@ fn remove_pins(directory: &Path, removal: &mut Removal) {
 
 /// clsact filters hold themselves; the marks tell where they are.
 async fn remove_clsact(config: &Config, removal: &mut Removal) {
-    let marks = pins::clsact_path(config, 0);
-    let Some(marks) = marks.parent() else { return };
-    let Ok(entries) = fs::read_dir(marks) else {
+    let marks = pins::marks(config);
+    if !marks.exists() {
         return;
-    };
+    }
     let (connection, handle, _) = match new_connection() {
         Ok(connection) => connection,
         Err(error) => return removal.leftovers.push(Leftover::Netlink(error)),
     };
     tokio::spawn(connection);
     let all = watch::list(&handle).await.unwrap_or_default();
-    for entry in entries.flatten() {
-        let ours = fs::read_to_string(entry.path()).is_ok_and(|text| text == pins::CLSACT_OURS);
-        let ifindex = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
-        let Some(interface) = all
-            .iter()
-            .find(|interface| Some(interface.index) == ifindex)
-        else {
+    for ifindex in pins::marked(config) {
+        let ours = Mark::read(config, ifindex).is_some_and(|mark| mark.added);
+        let Some(interface) = all.iter().find(|interface| interface.index == ifindex) else {
             continue;
         };
         match remove_filter(&handle, interface.index, &interface.name, ours).await {
@@ -142,10 +141,8 @@ async fn remove_clsact(config: &Config, removal: &mut Removal) {
             Err(leftover) => removal.leftovers.push(leftover),
         }
     }
-    if let Err(error) = fs::remove_dir_all(marks) {
-        removal
-            .leftovers
-            .push(Leftover::File(marks.to_owned(), error));
+    if let Err(error) = fs::remove_dir_all(&marks) {
+        removal.leftovers.push(Leftover::File(marks, error));
     }
 }
 

@@ -1,10 +1,11 @@
 //! Which NIC sits on which interface, under which slot. A tap that comes back is not believed in until its source
 //! has named it again: another machine may have taken the name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Slot;
+use super::ledger::{Entry, Ledger};
 use super::slots::Slots;
 use crate::instance::Mac;
 
@@ -42,6 +43,8 @@ pub(super) struct Bindings {
     bound: BTreeMap<NicName, Binding>,
     /// Claims whose interface vanished, and the reading that had made them.
     lost: BTreeMap<NicName, (String, u64)>,
+    /// What an earlier daemon granted, and nobody has claimed since.
+    remembered: BTreeMap<NicName, Binding>,
     slots: Slots,
     generation: u64,
 }
@@ -60,6 +63,70 @@ pub(super) struct Refused {
 impl Bindings {
     pub(super) fn get(&self, name: &NicName) -> Option<&Binding> {
         self.bound.get(name)
+    }
+
+    /// Goes on where an earlier daemon had come to: who claims what it had granted gets the same slot again, in the same
+    /// generation.
+    pub(super) fn resume(ledger: Ledger) -> Self {
+        let slots = Slots::resume(ledger.next, ledger.resting());
+        let remembered = ledger.seats.into_iter().map(|entry| {
+            let name = NicName {
+                machine: entry.machine,
+                mac: entry.mac,
+            };
+            let binding = Binding {
+                slot: entry.slot,
+                generation: entry.generation,
+                ifindex: entry.ifindex,
+                interface: entry.interface,
+                owner: (entry.uuid, entry.epoch),
+            };
+            (name, binding)
+        });
+        Self {
+            remembered: remembered.collect(),
+            slots,
+            generation: ledger.generation,
+            ..Self::default()
+        }
+    }
+
+    /// What the next daemon must know.
+    pub(super) fn ledger(&self) -> Ledger {
+        let seats = self.bound.iter().chain(&self.remembered);
+        let entry = |(name, binding): (&NicName, &Binding)| Entry {
+            slot: binding.slot,
+            generation: binding.generation,
+            machine: name.machine.clone(),
+            mac: name.mac,
+            interface: binding.interface.clone(),
+            ifindex: binding.ifindex,
+            uuid: binding.owner.0,
+            epoch: binding.owner.1,
+        };
+        let resting = self.slots.resting();
+        Ledger {
+            next: self.slots.next(),
+            generation: self.generation,
+            resting: resting
+                .map(|(slot, since)| (slot, whole_seconds(since)))
+                .collect(),
+            seats: seats.map(entry).collect(),
+            ..Ledger::default()
+        }
+    }
+
+    /// The slots that an earlier daemon gave out, and nobody has claimed since.
+    pub(super) fn undecided(&self) -> BTreeSet<Slot> {
+        let remembered = self.remembered.values();
+        remembered.map(|binding| binding.slot).collect()
+    }
+
+    /// Nobody else will claim what an earlier daemon granted.
+    pub(super) fn decide(&mut self, now: Duration) {
+        for binding in std::mem::take(&mut self.remembered).into_values() {
+            self.slots.retire(binding.slot, now);
+        }
     }
 
     /// Makes the bindings follow `claims`. Nothing that is not claimed stays bound.
@@ -84,22 +151,42 @@ impl Bindings {
                 refused.unconfirmed.push(name.clone());
                 continue;
             }
-            let Some(slot) = self.slots.take(now) else {
+            let Some(binding) = self.grant(name, claim, ifindex, now) else {
                 refused.without_slot.push(name.clone());
                 continue;
             };
             self.lost.remove(name);
-            self.generation += 1;
-            let binding = Binding {
-                slot,
-                generation: self.generation,
-                ifindex,
-                interface: claim.interface.clone(),
-                owner: claim.owner,
-            };
             self.bound.insert(name.clone(), binding);
         }
         refused
+    }
+
+    /// What an earlier daemon granted to the same claim, or a slot that nobody has.
+    fn grant(
+        &mut self,
+        name: &NicName,
+        claim: &Claim,
+        ifindex: u32,
+        now: Duration,
+    ) -> Option<Binding> {
+        if let Some(granted) = self.remembered.remove(name) {
+            if granted.ifindex == ifindex
+                && granted.interface == claim.interface
+                && granted.owner == claim.owner
+            {
+                return Some(granted);
+            }
+            self.slots.retire(granted.slot, now);
+        }
+        let slot = self.slots.take(now)?;
+        self.generation += 1;
+        Some(Binding {
+            slot,
+            generation: self.generation,
+            ifindex,
+            interface: claim.interface.clone(),
+            owner: claim.owner,
+        })
     }
 
     /// Forgets before anything is learnt: a NIC that moved never has two places, even for one frame.
@@ -127,6 +214,11 @@ impl Bindings {
     }
 }
 
+/// Rounds up: a slot rests a little longer rather than shorter.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
 /// NICs that claim what another one claims too.
 fn contested(claims: &BTreeMap<NicName, Claim>) -> Vec<NicName> {
     let mut by_place: BTreeMap<(u32, Mac), Vec<&NicName>> = BTreeMap::new();
@@ -144,119 +236,4 @@ fn contested(claims: &BTreeMap<NicName, Claim>) -> Vec<NicName> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(machine: &str) -> NicName {
-        NicName {
-            machine: machine.to_owned(),
-            mac: Mac([2, 0, 0, 0, 0, 1]),
-        }
-    }
-
-    fn claim(interface: &str, ifindex: Option<u32>, reading: u64) -> Claim {
-        let owner = (uuid::Uuid::nil(), 0);
-        Claim {
-            interface: interface.to_owned(),
-            ifindex,
-            reading,
-            owner,
-        }
-    }
-
-    fn claims(entries: &[(&str, Claim)]) -> BTreeMap<NicName, Claim> {
-        entries
-            .iter()
-            .map(|(machine, claim)| (name(machine), claim.clone()))
-            .collect()
-    }
-
-    #[test]
-    fn a_recreated_tap_does_not_inherit_until_its_source_names_it_again() {
-        let mut bindings = Bindings::default();
-        let now = Duration::ZERO;
-        bindings.update(&claims(&[("a", claim("vnet0", Some(7), 1))]), now);
-        let first = bindings.get(&name("a")).cloned().unwrap();
-        assert_eq!(first.ifindex, 7);
-
-        bindings.update(&claims(&[("a", claim("vnet0", None, 1))]), now);
-        assert_eq!(bindings.get(&name("a")), None, "the tap is gone");
-
-        let back = claims(&[("a", claim("vnet0", Some(9), 1))]);
-        let refused = bindings.update(&back, now);
-        assert_eq!(
-            bindings.get(&name("a")),
-            None,
-            "nobody has named the new tap"
-        );
-        assert_eq!(refused.unconfirmed, [name("a")]);
-
-        let refused = bindings.update(&claims(&[("a", claim("vnet0", Some(9), 2))]), now);
-        let second = bindings.get(&name("a")).cloned().unwrap();
-        assert_eq!(refused, Refused::default());
-        assert_eq!(second.ifindex, 9);
-        assert_ne!(second.slot, first.slot, "the old slot rests");
-        assert_ne!(second.generation, first.generation);
-    }
-
-    #[test]
-    fn a_tap_that_changes_under_its_name_in_one_step_is_lost_too() {
-        let mut bindings = Bindings::default();
-        bindings.update(
-            &claims(&[("a", claim("vnet0", Some(7), 1))]),
-            Duration::ZERO,
-        );
-        let refused = bindings.update(
-            &claims(&[("a", claim("vnet0", Some(9), 1))]),
-            Duration::ZERO,
-        );
-        assert_eq!(refused.unconfirmed, [name("a")]);
-        assert_eq!(bindings.get(&name("a")), None);
-    }
-
-    #[test]
-    fn an_interface_that_never_was_there_is_taken_when_it_appears() {
-        let mut bindings = Bindings::default();
-        bindings.update(&claims(&[("a", claim("vnet0", None, 1))]), Duration::ZERO);
-        bindings.update(
-            &claims(&[("a", claim("vnet0", Some(3), 1))]),
-            Duration::ZERO,
-        );
-        assert!(bindings.get(&name("a")).is_some());
-    }
-
-    #[test]
-    fn two_claims_to_one_place_get_nothing() {
-        let mut bindings = Bindings::default();
-        bindings.update(
-            &claims(&[("a", claim("vnet0", Some(7), 1))]),
-            Duration::ZERO,
-        );
-        let both = claims(&[
-            ("a", claim("vnet0", Some(7), 1)),
-            ("b", claim("vnet0", Some(7), 1)),
-        ]);
-        let refused = bindings.update(&both, Duration::ZERO);
-        assert_eq!(refused.contested, [name("a"), name("b")]);
-        assert_eq!(bindings.get(&name("a")), None);
-        assert_eq!(bindings.get(&name("b")), None);
-    }
-
-    #[test]
-    fn another_machine_under_the_same_name_is_another_owner() {
-        let mut bindings = Bindings::default();
-        bindings.update(
-            &claims(&[("a", claim("vnet0", Some(7), 1))]),
-            Duration::ZERO,
-        );
-        let before = bindings.get(&name("a")).cloned().unwrap();
-        let mut reborn = claim("vnet0", Some(7), 2);
-        reborn.owner = (uuid::Uuid::max(), 1);
-        bindings.update(&claims(&[("a", reborn)]), Duration::ZERO);
-        let after = bindings.get(&name("a")).cloned().unwrap();
-        assert_ne!(
-            (before.slot, before.generation),
-            (after.slot, after.generation)
-        );
-    }
-}
+mod tests;

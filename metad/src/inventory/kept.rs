@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::Inventory;
-use crate::settings::{Kept, Secret, Shelf};
+use crate::settings::{Kept, Loaded, Secret, Shelf};
 
 impl Inventory {
     /// The same with the host's secret, with what is kept of instances, and with what of it could not be read.
@@ -35,6 +35,22 @@ impl Inventory {
         machines
             .map(|(name, machine)| (name.as_str(), machine.instance.uuid))
             .collect()
+    }
+
+    /// Takes in what another daemon has kept meanwhile. What cannot be read now stays as it was.
+    pub fn reread(&mut self, read: Loaded) {
+        let all_read = read.problems.is_empty();
+        let known: Vec<Uuid> = self.kept.keys().copied().collect();
+        let gone = known
+            .into_iter()
+            .filter(|instance| all_read && !read.kept.contains_key(instance))
+            .map(|instance| (instance, Kept::default()));
+        let gone: Shelf = gone.collect();
+        for (instance, kept) in gone.into_iter().chain(read.kept) {
+            if self.kept.get(&instance) != Some(&kept) {
+                self.keep(instance, kept);
+            }
+        }
     }
 
     /// Has this kept of an instance from now on.

@@ -35,6 +35,25 @@ impl Slots {
         }
     }
 
+    /// Goes on where an earlier daemon had come to: all below `next` were given out, and these rest.
+    pub(super) fn resume(next: Slot, resting: impl IntoIterator<Item = (Slot, Duration)>) -> Self {
+        Self {
+            next: next.max(1),
+            resting: resting.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The first that was never given out.
+    pub(super) fn next(&self) -> Slot {
+        self.next
+    }
+
+    /// Those that rest, and since when.
+    pub(super) fn resting(&self) -> impl Iterator<Item = (Slot, Duration)> {
+        self.resting.iter().copied()
+    }
+
     /// Takes a slot that nobody had for at least [`REST`]; `None` when there is none.
     pub(super) fn take(&mut self, now: Duration) -> Option<Slot> {
         if self.next <= self.last {

@@ -36,9 +36,6 @@ const LIFE_TIME: Duration = Duration::from_secs(120);
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_MAX: usize = 1024 * 1024;
 
-/// How long after the stop a connection may still bring its request: it was accepted, so nobody else will answer it.
-const LAST_CALL: Duration = Duration::from_secs(1);
-
 /// Said to what is so far from HTTP/1 that the machinery has no answer to it.
 const NOT_HTTP: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -133,7 +130,7 @@ async fn converse(
     let whole = async {
         tokio::select! {
             ended = served.as_mut() => ended,
-            () = last_call(stop) => {
+            () = last_call(stop, desk) => {
                 served.as_mut().graceful_shutdown();
                 served.await
             }
@@ -166,9 +163,9 @@ async fn while_alive<T>(wire: &Wire, whole: impl Future<Output = T>) -> Result<T
 }
 
 /// Resolves when a connection that has not asked yet is not to be waited for any longer.
-async fn last_call(stop: watch::Receiver<bool>) {
+async fn last_call(stop: watch::Receiver<bool>, desk: &Desk) {
     stopped(stop).await;
-    tokio::time::sleep(LAST_CALL).await;
+    tokio::time::sleep((desk.farewell)().last_call).await;
 }
 
 /// Hangs up and reads on for a while: closing a socket with unread octets resets the connection, and a client that is

@@ -2,6 +2,7 @@
 //! one route.
 
 mod ipv6;
+mod left;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,6 +14,8 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection};
 use rustix::io::Errno;
+
+pub use left::left;
 
 use super::{NAME_IS_TAKEN, Namespace, NetnsError};
 use crate::instance::Mac;
@@ -88,8 +91,9 @@ pub async fn create(host: &str, inside: &str, namespace: &Namespace) -> Result<V
         .execute()
         .await
         .map_err(step("bring up", host))?;
-    let inside = inside.to_owned();
-    let far = namespace.run(move || configure_inside(&inside))??;
+    let configured =
+        namespace.run(|| inside_runtime(async |handle| configure(handle, inside, Far::New).await));
+    let far = configured??;
     Ok(Veth {
         host: here.index,
         daemon_mac: far,
@@ -117,9 +121,11 @@ pub async fn remove(name: &str) -> Result<bool, VethError> {
     }
 }
 
-/// Runs on a thread inside the namespace, with a runtime of its own: a netlink socket belongs to the namespace of the
-/// thread that opens it.
-fn configure_inside(inside: &str) -> Result<Mac, VethError> {
+/// For a thread inside the namespace: a runtime of its own, since a netlink socket belongs to the namespace of the thread
+/// that opens it.
+fn inside_runtime<T>(
+    work: impl AsyncFnOnce(&Handle) -> Result<T, VethError>,
+) -> Result<T, VethError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -127,20 +133,28 @@ fn configure_inside(inside: &str) -> Result<Mac, VethError> {
     runtime.block_on(async {
         let (connection, handle, _) = new_connection().map_err(VethError::Netlink)?;
         let connection = tokio::spawn(connection);
-        let mac = configure(&handle, inside).await;
+        let outcome = work(&handle).await;
         connection.abort();
-        mac
+        outcome
     })
 }
 
-async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
+/// Whether an end has just been made, or serves already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Far {
+    New,
+    Serving,
+}
+
+/// Adds what the namespace needs and does not have.
+async fn configure(handle: &Handle, inside: &str, state: Far) -> Result<Mac, VethError> {
     let loopback = find(handle, "lo").await?;
     let far = find(handle, inside).await?;
     let mac = far
         .mac
         .ok_or_else(|| VethError::Vanished(inside.to_owned()))?;
     let with_ipv6 = ipv6::is_there();
-    if with_ipv6 {
+    if with_ipv6 && state == Far::New {
         ipv6::silence(&loopback, &far);
     }
     for interface in [&loopback, &far] {
@@ -155,6 +169,7 @@ async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
     handle
         .address()
         .add(far.index, IpAddr::V4(METADATA), 32)
+        .replace()
         .execute()
         .await
         .map_err(step("add 169.254.169.254 to", inside))?;
@@ -162,6 +177,7 @@ async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
         .neighbours()
         .add(far.index, IpAddr::V4(NEIGHBOUR))
         .link_layer_address(&ANYBODY)
+        .replace()
         .execute()
         .await
         .map_err(step("add the neighbour to", inside))?;
@@ -175,6 +191,7 @@ async fn configure(handle: &Handle, inside: &str) -> Result<Mac, VethError> {
     handle
         .route()
         .add(route)
+        .replace()
         .execute()
         .await
         .map_err(step("add the route to", inside))?;

@@ -100,7 +100,7 @@ impl Booting {
     }
 }
 
-fn got(asked: &[Asked], method: &str, path: &str) -> bool {
+pub(super) fn got(asked: &[Asked], method: &str, path: &str) -> bool {
     asked
         .iter()
         .any(|asked| asked.method == method && asked.path == path)

@@ -7,8 +7,9 @@ use std::time::Duration;
 use aya::Ebpf;
 use aya::maps::{HashMap, PerCpuArray, RingBuf};
 use aya::programs::{ProgramInfo, SchedClassifier, TestRun, TestRunOptions};
-use metad::datapath::{OBJECT, VethGlobals, object_loader};
-use metad_common::abi::{Flow, FlowKey, NicKey, NicSlot, Port};
+use metad::datapath::{Globals, OBJECT, object_loader};
+use metad_common::abi::{Bucket, Flow, FlowKey, NicKey, NicSlot, Port};
+use metad_common::limit::Limit;
 use metad_common::names;
 use metad_common::reason::{COUNTERS_LEN, Counted, Reason, counter_index};
 
@@ -43,14 +44,20 @@ pub(crate) const SLOT_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd6d, 0x6574, 0x6164, 1, 
 static ALONE: Mutex<()> = Mutex::new(());
 
 impl Loaded {
+    /// With no limit on connections: test runs come faster than any guest.
     pub(crate) fn new() -> Self {
+        Self::with(Limit::OFF)
+    }
+
+    pub(crate) fn with(connections: Limit) -> Self {
         let alone = ALONE
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let globals = VethGlobals {
+        let globals = Globals {
             ifindex: LOOPBACK,
             mac: DAEMON_MAC,
             log_drops: 0,
+            connections,
         };
         let mut ebpf = object_loader(&globals).load(OBJECT).unwrap();
         for name in [names::GUEST_INGRESS, names::REPLY] {
@@ -116,6 +123,10 @@ impl Loaded {
 
     pub(crate) fn ports(&mut self) -> HashMap<&mut aya::maps::MapData, u32, Port> {
         self.map(names::PORTS)
+    }
+
+    pub(crate) fn buckets(&mut self) -> HashMap<&mut aya::maps::MapData, u32, Bucket> {
+        self.map(names::BUCKETS)
     }
 
     pub(crate) fn strangers(&mut self) -> RingBuf<&mut aya::maps::MapData> {

@@ -11,7 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::namespace::complain;
-use super::{Lab, Namespace, until};
+use super::{Lab, Namespace, Supervisor, until};
+
+mod following;
 
 /// Generous: a machine under load still starts a daemon in less.
 const STARTS: Duration = Duration::from_secs(90);
@@ -52,6 +54,9 @@ pub struct Daemon {
     log: PathBuf,
     /// The run directory that it is told to leave.
     kept: Option<String>,
+    /// More words of `metad serve`.
+    words: Vec<String>,
+    supervisor: Option<Supervisor>,
 }
 
 impl Daemon {
@@ -72,6 +77,8 @@ impl Daemon {
             configuration,
             log,
             kept: None,
+            words: Vec::new(),
+            supervisor: None,
         };
         daemon.start_again()?;
         Ok(daemon)
@@ -82,19 +89,7 @@ impl Daemon {
     /// # Errors
     /// It does not become ready; the end of its log is in the error.
     pub fn start_again(&mut self) -> Result<()> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .context("cannot open the log")?;
-        let mut command = Namespace::enter(&self.host, &binary()?.to_string_lossy());
-        command.args(["serve", "--log", "info", "--config"]);
-        command.arg(&self.configuration);
-        if let Some(kept) = &self.kept {
-            command.env("RUNTIME_DIRECTORY", kept);
-        }
-        command.stdout(log.try_clone()?).stderr(log);
-        self.child = Some(command.spawn().context("cannot start metad")?);
+        self.child = Some(self.spawn(&[])?);
         let ready = until("a ready daemon", STARTS, || {
             if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
                 return Some(Err(status));
@@ -106,6 +101,50 @@ impl Daemon {
             Ok(Err(status)) => bail!("metad ended ({status}):\n{}", self.log()),
             Err(error) => Err(error).with_context(|| format!("its log:\n{}", self.log())),
         }
+    }
+
+    /// Has it started from now on under a supervisor that keeps its descriptors, as systemd does.
+    ///
+    /// # Errors
+    /// There can be no such supervisor.
+    pub fn supervise(&mut self, place: &Path) -> Result<()> {
+        self.supervisor = Some(Supervisor::new(&place.join("notify"))?);
+        Ok(())
+    }
+
+    /// The supervisor, with what it was given until now.
+    ///
+    /// # Errors
+    /// There is none, or it cannot read.
+    pub fn supervisor(&mut self) -> Result<&mut Supervisor> {
+        let supervisor = self.supervisor.as_mut().context("nobody supervises")?;
+        supervisor.listen()?;
+        Ok(supervisor)
+    }
+
+    /// Has it started with these words from now on.
+    pub fn with_words(&mut self, words: &[&str]) {
+        self.words = words.iter().map(|word| (*word).to_owned()).collect();
+    }
+
+    fn spawn(&self, words: &[&str]) -> Result<Child> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .context("cannot open the log")?;
+        let mut command = match &self.supervisor {
+            None => Namespace::enter(&self.host, &binary()?.to_string_lossy()),
+            Some(supervisor) => supervisor.command(&self.host, &binary()?)?,
+        };
+        command.args(["serve", "--log", "info", "--config"]);
+        command.arg(&self.configuration).args(words);
+        command.args(&self.words);
+        if let Some(kept) = &self.kept {
+            command.env("RUNTIME_DIRECTORY", kept);
+        }
+        command.stdout(log.try_clone()?).stderr(log);
+        command.spawn().context("cannot start metad")
     }
 
     /// Has it started from now on as by a service manager that keeps the run directory
@@ -164,7 +203,7 @@ impl Daemon {
         .with_context(|| format!("the last status was {last:#}\nthe log:\n{}", self.log()))
     }
 
-    /// The counters: `arp-answered`, `delivered`, `returned`, and `dropped` by reason.
+    /// The counters: `arp-answered`, `delivered`, `returned`, `recalled`, and `dropped` by reason.
     ///
     /// # Errors
     /// There is no status.
@@ -286,6 +325,7 @@ pub struct Counters {
     pub neighbour_answered: u64,
     pub delivered: u64,
     pub returned: u64,
+    pub recalled: u64,
     dropped: BTreeMap<String, u64>,
 }
 
@@ -299,6 +339,7 @@ impl Counters {
             neighbour_answered: number("neighbour-answered"),
             delivered: number("delivered"),
             returned: number("returned"),
+            recalled: number("recalled"),
             dropped: dropped
                 .map(|(name, count)| (name.clone(), count.as_u64().unwrap_or_default()))
                 .collect(),

@@ -1,8 +1,8 @@
-//! The networks of the KVM host, and the NICs on them. Every NIC's MAC has a DHCP reservation, so that a guest's
-//! address is known before it boots.
+//! The networks of the KVM host, and the NICs on them. Every NIC's MAC has a DHCP reservation, or gives the address that
+//! its guest makes itself, so that an address is known before the guest boots.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A libvirt network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +13,8 @@ pub enum Network {
     Isolated,
     /// A bridge without an address, without DHCP.
     Bare,
+    /// IPv6 alone: a router that is announced, and a prefix in which guests make their own addresses.
+    Six,
 }
 
 /// How many NICs of one network have a reservation.
@@ -20,7 +22,7 @@ const RESERVATIONS: u8 = 40;
 
 impl Network {
     /// All of them, in the order in which they are made.
-    pub const ALL: [Self; 3] = [Self::Default, Self::Isolated, Self::Bare];
+    pub const ALL: [Self; 4] = [Self::Default, Self::Isolated, Self::Bare, Self::Six];
 
     /// libvirt's name for it.
     pub fn name(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Network {
             Self::Default => "default",
             Self::Isolated => "isolated",
             Self::Bare => "bare",
+            Self::Six => "six",
         }
     }
 
@@ -37,6 +40,7 @@ impl Network {
             Self::Default => "virbr0",
             Self::Isolated => "virbr1",
             Self::Bare => "virbr2",
+            Self::Six => "virbr3",
         }
     }
 
@@ -45,6 +49,7 @@ impl Network {
             Self::Default => 122,
             Self::Isolated => 123,
             Self::Bare => 124,
+            Self::Six => 125,
         }
     }
 
@@ -55,6 +60,11 @@ impl Network {
             Self::Default => ("<forward mode='nat'/>", self.ip_xml(octet)),
             Self::Isolated => ("", self.ip_xml(octet)),
             Self::Bare => ("", String::new()),
+            // On a network that leads nowhere libvirt announces prefix but no router.
+            Self::Six => (
+                "<forward mode='open'/>",
+                format!("<ip family='ipv6' address='{}' prefix='64'/>", six(1)),
+            ),
         };
         // Without its probe before each new lease dnsmasq answers three seconds sooner.
         let mut options = "<dnsmasq:option value='no-ping'/>".to_owned();
@@ -62,13 +72,18 @@ impl Network {
             options
                 .push_str("<dnsmasq:option value='dhcp-option=121,169.254.169.254/32,0.0.0.0'/>");
         }
-        if self == Self::Bare {
+        if matches!(self, Self::Bare | Self::Six) {
             options.clear();
         }
-        // Without STP a new port forwards at once; without DNS a guest's questions stay in the guest.
+        // Without STP a new port forwards at once; without DNS a guest's questions stay in the guest. With neither DNS
+        // nor DHCP libvirt starts no dnsmasq, and nobody announces a router.
+        let dns = match self {
+            Self::Six => "",
+            Self::Default | Self::Isolated | Self::Bare => "<dns enable='no'/>",
+        };
         format!(
             "<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>\
-             <name>{name}</name>{forward}<bridge name='{bridge}' stp='off' delay='0'/><dns enable='no'/>{ip}\
+             <name>{name}</name>{forward}<bridge name='{bridge}' stp='off' delay='0'/>{dns}{ip}\
              <dnsmasq:options>{options}</dnsmasq:options></network>"
         )
     }
@@ -85,6 +100,11 @@ impl Network {
              <range start='192.168.{octet}.2' end='192.168.{octet}.254'/>{hosts}</dhcp></ip>"
         )
     }
+}
+
+/// The address with this interface identifier on the network that knows IPv6 alone.
+fn six(identifier: u64) -> Ipv6Addr {
+    Ipv6Addr::from_bits(0xfd00_006d_007d_0000_u128 << 64 | u128::from(identifier))
 }
 
 /// A guest's network interface, named by its network and a number from 1 to 40 that no other guest on it has.
@@ -114,9 +134,19 @@ impl Nic {
         )
     }
 
-    /// The reserved address (on a network without DHCP: one that is free).
+    /// The reserved address (on a network without DHCP: one that is free; with IPv6 alone: the one that Linux makes of
+    /// the prefix and the MAC, RFC 4291 appendix A).
     pub fn address(self) -> IpAddr {
-        Ipv4Addr::new(192, 168, self.network.third_octet(), 100 + self.number).into()
+        let octet = self.network.third_octet();
+        match self.network {
+            Network::Six => {
+                let low = [0x50, 0x54, 0, 0xff, 0xfe, 0x6d, octet, self.number];
+                six(u64::from_be_bytes(low)).into()
+            }
+            Network::Default | Network::Isolated | Network::Bare => {
+                Ipv4Addr::new(192, 168, octet, 100 + self.number).into()
+            }
+        }
     }
 
     /// The `<interface>` element; also what a hot-plug hands to libvirt.
@@ -134,11 +164,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_isolated_network_hands_out_the_route_and_only_the_nat_one_forwards() {
-        for (network, route, forward, dhcp) in [
-            (Network::Default, false, true, true),
-            (Network::Isolated, true, false, true),
-            (Network::Bare, false, false, false),
+    fn only_the_isolated_network_hands_out_the_route_and_only_ipv6_alone_has_a_dnsmasq_without_dhcp()
+     {
+        for (network, route, forward, dhcp, dns) in [
+            (Network::Default, false, true, true, false),
+            (Network::Isolated, true, false, true, false),
+            (Network::Bare, false, false, false, false),
+            (Network::Six, false, true, false, true),
         ] {
             let xml = network.xml();
             assert_eq!(
@@ -148,7 +180,16 @@ mod tests {
             );
             assert_eq!(xml.contains("<forward"), forward, "forward of {network:?}");
             assert_eq!(xml.contains("<dhcp>"), dhcp, "DHCP of {network:?}");
+            let without = xml.contains("<dns enable='no'/>");
+            assert_eq!(without, !dns, "DNS of {network:?}");
         }
+    }
+
+    #[test]
+    fn where_there_is_ipv6_alone_the_mac_gives_the_address() {
+        let nic = Nic::new(Network::Six, 7);
+        assert_eq!(nic.mac(), "52:54:00:6d:7d:07");
+        assert_eq!(nic.address().to_string(), "fd00:6d:7d:0:5054:ff:fe6d:7d07");
     }
 
     #[test]

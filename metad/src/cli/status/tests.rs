@@ -78,6 +78,7 @@ fn busy() -> Status {
             neighbour_answered: 1,
             delivered: 3100,
             returned: 2987,
+            recalled: 4,
             dropped: BTreeMap::from([
                 ("unknown-sender".to_owned(), 3),
                 ("not-tcp".to_owned(), 0),

@@ -50,6 +50,8 @@ fn every_key_is_taken() {
         identity = "mac"
         attach = "clsact"
         log-drops = true
+        [limits]
+        enabled = false
         [[source]]
         kind = "libvirt"
         uri = "test:///default"
@@ -100,6 +102,10 @@ fn every_key_is_taken() {
             identity: Identity::Mac,
             attach: Attach::Clsact,
             log_drops: true,
+        },
+        limits: Limits {
+            enabled: false,
+            ..Limits::default()
         },
         roles: Vec::new(),
         sources: vec![
@@ -183,7 +189,7 @@ fn unknown_keys_name_their_place_and_the_nearest() {
         (
             "unknown table",
             "[zebra]\nx = 1",
-            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `state-directory`, `datapath`, `site`, `defaults`, `install`, `identity`, `iam`, `source`",
+            "line 1, column 2: unknown key `zebra` in the configuration\nhelp: known keys here are `name`, `keep-alive`, `state-directory`, `datapath`, `limits`, `site`, `defaults`, `install`, `identity`, `iam`, `source`",
         ),
         (
             "key of another kind of source",

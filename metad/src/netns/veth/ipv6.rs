@@ -49,6 +49,7 @@ pub(super) async fn configure(
         handle
             .address()
             .add(loopback.index, IpAddr::from(address), 128)
+            .replace()
             .execute()
             .await
             .map_err(step("add an IPv6 address to", &loopback.name))?;
@@ -57,6 +58,7 @@ pub(super) async fn configure(
         .neighbours()
         .add(far.index, IpAddr::V6(NEIGHBOUR))
         .link_layer_address(&ANYBODY)
+        .replace()
         .execute()
         .await
         .map_err(step("add the IPv6 neighbour to", &far.name))?;
@@ -69,6 +71,7 @@ pub(super) async fn configure(
     handle
         .route()
         .add(route)
+        .replace()
         .execute()
         .await
         .map_err(step("add the IPv6 route to", &far.name))

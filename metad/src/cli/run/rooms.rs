@@ -1,0 +1,279 @@
+//! The rooms of a daemon, opened in order and closed in reverse.
+
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use tokio::net::UnixListener;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::host::Daemon;
+use super::house::House;
+use super::sockets::Door;
+use super::sources::Sources;
+use super::{Ending, ready};
+use crate::admin::{self, Claim};
+use crate::conductor::{Conductor, Helm, Inputs, LedgerFile, Outputs, Progress};
+use crate::config::Config;
+use crate::datapath::{Datapath, KernelFlows};
+use crate::interfaces::watch as interfaces;
+use crate::inventory::{Inventory, Ledger, Snapshot};
+use crate::listen::{self, Desk};
+use crate::settings::{Files, Loaded, Secret, StateDesk};
+use crate::signer::Signer;
+use crate::takeover::{Bequest, Conversation, Elder};
+use crate::token::Tokens;
+use crate::{credentials, install};
+
+/// How long the daemon waits for its sources before it says that it is ready without them.
+const SOURCES_TIME: Duration = Duration::from_secs(5);
+
+/// What the rooms stand on.
+pub(super) struct Stand {
+    pub(super) datapath: Datapath,
+    pub(super) doors: Vec<Door>,
+    /// `None`: it is the running daemon's until that one has stood aside.
+    pub(super) ledger: Option<Ledger>,
+    pub(super) heirloom: Option<Heirloom>,
+}
+
+/// What came from a running daemon, which is still to be told that this one serves.
+pub(super) struct Heirloom {
+    pub(super) admin: UnixListener,
+    pub(super) successor: UnixListener,
+    pub(super) conversation: Conversation,
+}
+
+/// Opens the rooms, and serves.
+///
+/// # Errors
+/// A room cannot be opened, or fails. Where the daemon was to follow another and `claim` still is shared, that one
+/// serves on.
+pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> Result<Ending> {
+    let Stand {
+        datapath,
+        doors,
+        ledger,
+        heirloom,
+    } = stand;
+    let (stop, stopped) = watch::channel(false);
+    let mut slow = SlowSide::open(config, datapath, stopped.clone()).await?;
+    slow.come_up(config, ledger).await?;
+
+    let house = House::new(
+        slow.helm.clone(),
+        stop.clone(),
+        LedgerFile::new(config.ledger()),
+    );
+    let signer = open_signer(config)?;
+    let desk = Desk {
+        keep_alive: config.keep_alive,
+        state: slow.state.clone(),
+        open: house.door(),
+        farewell: house.farewell(),
+        ..Desk::new(
+            Arc::clone(&slow.outputs.snapshot),
+            Arc::clone(&slow.outputs.swapped),
+            Arc::<KernelFlows>::clone(&slow.flows),
+            Tokens::open(&config.token_key())?,
+            signer.clone(),
+        )
+    };
+    let guests = copies(&doors).context("cannot copy the guests' sockets")?;
+    let listeners: Vec<TcpListener> = doors.into_iter().map(|door| door.listener).collect();
+    let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
+    let (admin, successor) = match heirloom {
+        None => {
+            house.open();
+            (claim.listen()?, claim.listen_for_successor()?)
+        }
+        Some(heirloom) => {
+            if let Err(error) = house.succeed(heirloom.conversation).await {
+                // What was accepted meanwhile is answered.
+                stop.send_replace(true);
+                let _ended = listening.await;
+                return Err(error);
+            }
+            claim.settle()?;
+            (heirloom.admin, heirloom.successor)
+        }
+    };
+    let bequest = Bequest {
+        lock: claim.lock()?,
+        admin: admin.as_fd().try_clone_to_owned()?,
+        successor: successor.as_fd().try_clone_to_owned()?,
+        guests,
+    };
+    let elder = tokio::spawn(Elder::new(bequest, house.clone()).wait(successor));
+    let daemon = Daemon::new(
+        config,
+        &slow.outputs,
+        signer,
+        slow.state.clone(),
+        stop.clone(),
+    );
+    let door = tokio::spawn(admin::serve(admin, Arc::new(daemon), stopped));
+    ready::tell(config);
+    let ended = until_end(&stop, &mut slow.conducting, listening).await;
+    elder.abort();
+    slow.close();
+    if let Err(error) = door.await.context("the admin socket's task failed")? {
+        tracing::warn!(%error, "the admin socket failed");
+    }
+    ended.map(|signal| house.ending(signal))
+}
+
+/// Everything that keeps up to date what requests read.
+struct SlowSide {
+    helm: Helm,
+    outputs: Outputs,
+    flows: Arc<KernelFlows>,
+    state: StateDesk,
+    sources: Sources,
+    following: JoinHandle<()>,
+    /// Ended with it.
+    _roles: JoinSet<()>,
+    conducting: JoinHandle<Result<()>>,
+}
+
+impl SlowSide {
+    /// Starts it, standing aside.
+    async fn open(
+        config: &Config,
+        mut datapath: Datapath,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<Self> {
+        let (flows, strangers) = (datapath.flows()?, datapath.strangers()?);
+        let (changes_in, changes) = mpsc::channel(1_024);
+        let sources = Sources::start(config, &changes_in)?;
+        drop(changes_in);
+        let outputs = Outputs {
+            snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::default())),
+            swapped: Arc::new(Notify::new()),
+            datapath: Arc::new(Mutex::new(datapath)),
+            progress: watch::Sender::new(Progress::default()),
+        };
+        let engine = install::Engine::Child;
+        let (templates, following) = install::watch::start(config.install.clone(), engine).await;
+        let files = Files::new(&config.state_dir());
+        let (state, errands) = StateDesk::open();
+        let (news, followers) = credentials::follow(&config.roles);
+        let (helm, orders) = Helm::new();
+        let inputs = Inputs {
+            changes,
+            credentials: news,
+            happenings: interfaces::watch().await?,
+            strangers,
+            templates,
+            bells: sources.bells.clone(),
+            errands,
+            files: files.clone(),
+            ledger: LedgerFile::new(config.ledger()),
+            orders,
+        };
+        let names = config.sources.iter().map(ToString::to_string).collect();
+        let roles = config.roles.iter().map(|role| role.name.clone());
+        let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names)
+            .with_roles(roles);
+        let inventory = with_state(inventory, config, &files);
+        let conductor = Conductor::new(inventory, inputs, outputs.clone());
+        Ok(Self {
+            helm,
+            outputs,
+            flows: Arc::new(flows),
+            state,
+            sources,
+            following,
+            _roles: followers,
+            conducting: tokio::spawn(conductor.run(stopped)),
+        })
+    }
+
+    /// Has it act where it is the only one, and waits until what it knows is worth serving.
+    async fn come_up(&mut self, config: &Config, ledger: Option<Ledger>) -> Result<()> {
+        let (helm, progress) = (&self.helm, &self.outputs.progress);
+        let up = async {
+            if let Some(ledger) = ledger {
+                // Where it fails, the conductor itself says why.
+                let _ended = helm.engage(Some(ledger)).await;
+            }
+            ready::wait(progress, config.sources.len(), SOURCES_TIME).await;
+        };
+        tokio::select! {
+            () = up => Ok(()),
+            ended = &mut self.conducting => {
+                ended.context("the conductor failed")??;
+                anyhow::bail!("the conductor ended before anybody was served")
+            }
+        }
+    }
+
+    fn close(self) {
+        self.sources.stop();
+        self.following.abort();
+    }
+}
+
+/// The guests' sockets once more, for a successor.
+fn copies(doors: &[Door]) -> std::io::Result<Vec<(String, OwnedFd)>> {
+    let copy = |door: &Door| {
+        let socket = door.listener.as_fd().try_clone_to_owned()?;
+        Ok((door.name.to_owned(), socket))
+    };
+    doors.iter().map(copy).collect()
+}
+
+/// Hands over what is kept. Guests are answered without it too, and `metad status` says what is missing.
+fn with_state(inventory: Inventory, config: &Config, files: &Files) -> Inventory {
+    let Loaded { kept, mut problems } = files.load();
+    let secret = Secret::open(&config.state_dir());
+    if let Err(error) = &secret {
+        let problem = format!("NoCloud has no secret paths: {error}");
+        let problem = problem.lines().next().unwrap_or_default().to_owned();
+        problems.push((config.state_dir().display().to_string(), problem));
+    }
+    inventory.with_state(secret.ok(), kept, problems)
+}
+
+/// Opens the key that instances are vouched for with. A first start makes it, in a fraction of a second.
+fn open_signer(config: &Config) -> Result<Signer> {
+    let host = rustix::system::uname();
+    let name = format!(
+        "metad {} on {}",
+        config.name,
+        host.nodename().to_string_lossy()
+    );
+    Ok(Signer::open(&config.state_dir(), &name, &config.issuer())?)
+}
+
+/// Waits for a signal, for the administrator, or for a room to fail; then ends the others. Returns the signal.
+async fn until_end(
+    stop: &watch::Sender<bool>,
+    conducting: &mut JoinHandle<Result<()>>,
+    mut listening: JoinHandle<Result<()>>,
+) -> Result<Option<&'static str>> {
+    let mut stopped = stop.subscribe();
+    let mut signalled = None;
+    let failed = tokio::select! {
+        signal = ready::signal() => {
+            signalled = Some(signal?);
+            tracing::info!(signal = signalled, "ending");
+            None
+        }
+        _ = stopped.wait_for(|stop| *stop) => None,
+        ended = &mut *conducting => Some(ended.context("the conductor failed")?),
+        ended = &mut listening => Some(ended.context("the listener failed")?),
+    };
+    ready::tell_ending();
+    stop.send_replace(true);
+    if let Some(failed) = failed {
+        return failed.map(|()| None);
+    }
+    listening.await.context("the listener failed")??;
+    conducting.await.context("the conductor failed")??;
+    Ok(signalled)
+}

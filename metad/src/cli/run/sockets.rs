@@ -1,0 +1,208 @@
+//! The guests' listening sockets: an earlier daemon's where they are to be had, so that nobody who connects meanwhile
+//! is turned away, or new ones.
+//!
+//! systemd keeps them for us while no daemon runs (`FDSTORE=1`, sd_notify(3); `LISTEN_FDS`, sd_listen_fds(3)).
+
+use std::fs;
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use sd_notify::NotifyState;
+
+use crate::netns::{Namespace, veth};
+
+/// Connections that wait to be accepted; beyond the kernel's own limit (net.core.somaxconn) it has no effect.
+const BACKLOG: i32 = 4_096;
+
+/// What each family's socket is called where it is kept, and where it listens.
+fn doors() -> [(&'static str, SocketAddr); 2] {
+    [
+        ("metad-ipv4", SocketAddr::from((veth::METADATA, 80))),
+        ("metad-ipv6", SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80))),
+    ]
+}
+
+/// A guests' socket and its name.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) name: &'static str,
+    pub(super) listener: TcpListener,
+}
+
+/// Takes what the service manager kept of an earlier life. To be called once, at the start.
+pub(super) fn kept() -> Vec<(String, OwnedFd)> {
+    let listed = match sd_notify::listen_fds_with_names() {
+        Ok(listed) => listed,
+        Err(error) => {
+            tracing::warn!(%error, "what the service manager kept cannot be read");
+            return Vec::new();
+        }
+    };
+    let owned = |(number, name)| {
+        // SAFETY: the service manager passed this descriptor to this process, and this is the one place that takes it.
+        (name, unsafe { OwnedFd::from_raw_fd(number) })
+    };
+    listed.map(owned).collect()
+}
+
+/// Opens the guests' sockets in `namespace`, one for each family. What of `kept` listens there is used.
+///
+/// # Errors
+/// The kernel refuses a new one.
+pub(super) fn open(namespace: &Namespace, kept: Vec<(String, OwnedFd)>) -> Result<Vec<Door>> {
+    namespace.run(move || open_inside(kept))?
+}
+
+/// Gives the sockets to the service manager to keep, where there is one.
+pub(super) fn keep(doors: &[Door]) {
+    for door in doors {
+        let states = [NotifyState::FdStore, NotifyState::FdName(door.name)];
+        if let Err(error) = sd_notify::notify_with_fds(&states, &[door.listener.as_fd()]) {
+            tracing::warn!(socket = door.name, %error, "the service manager cannot keep a socket: guests are turned away while metad restarts");
+        }
+    }
+}
+
+/// Tells the service manager to keep none any more.
+pub(super) fn forget() {
+    for (name, _) in doors() {
+        let states = [NotifyState::FdStoreRemove, NotifyState::FdName(name)];
+        if let Err(error) = sd_notify::notify(&states) {
+            tracing::warn!(socket = name, %error, "the service manager cannot forget a socket");
+        }
+    }
+}
+
+fn open_inside(kept: Vec<(String, OwnedFd)>) -> Result<Vec<Door>> {
+    let kept = kept.into_iter();
+    let mut found: Vec<Door> = kept
+        .filter_map(|(name, socket)| fitting(&name, socket))
+        .collect();
+    let mut opened = Vec::new();
+    for (name, address) in doors() {
+        if let Some(place) = found.iter().position(|door| door.name == name) {
+            let door = found.swap_remove(place);
+            door.listener
+                .set_nonblocking(true)
+                .context("cannot use a socket that was kept")?;
+            opened.push(door);
+            continue;
+        }
+        match listener(address) {
+            Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
+                tracing::warn!("this kernel has no IPv6: guests are answered over IPv4 alone");
+            }
+            listener => {
+                let what = || format!("cannot listen on {address} in metad's namespace");
+                let listener = listener.with_context(what)?;
+                opened.push(Door { name, listener });
+            }
+        }
+    }
+    Ok(opened)
+}
+
+/// A socket that was kept, if it is one of ours and of this namespace.
+fn fitting(name: &str, socket: OwnedFd) -> Option<Door> {
+    let listener = TcpListener::from(socket);
+    let fits = doors().into_iter().find(|(known, address)| {
+        *known == name && listener.local_addr().is_ok_and(|found| found == *address)
+    });
+    let fits = fits.filter(|_| listens_here(&listener).unwrap_or(false));
+    if fits.is_none() {
+        let problem = "a socket that was kept is not metad's, or not of this namespace";
+        tracing::warn!(socket = name, problem);
+    }
+    fits.map(|(name, _)| Door { name, listener })
+}
+
+/// Whether this socket is among those that listen in the namespace of this thread.
+fn listens_here(listener: &TcpListener) -> io::Result<bool> {
+    let inode = rustix::fs::fstat(listener)?.st_ino;
+    let table = match listener.local_addr()? {
+        SocketAddr::V4(_) => "/proc/thread-self/net/tcp",
+        SocketAddr::V6(_) => "/proc/thread-self/net/tcp6",
+    };
+    Ok(is_listed(&fs::read_to_string(table)?, inode))
+}
+
+/// Whether a table of sockets, as proc_net_tcp has it, lists a listening one of this inode.
+fn is_listed(table: &str, inode: u64) -> bool {
+    /// `TCP_LISTEN` of the kernel's tcp_states.h.
+    const LISTENS: &str = "0A";
+    table.lines().skip(1).any(|line| {
+        let mut words = line.split_whitespace();
+        words.nth(3) == Some(LISTENS) && words.nth(5).and_then(|it| it.parse().ok()) == Some(inode)
+    })
+}
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Socket, Type};
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // IPv4 has its own.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_here_only_where_the_kernel_lists_it_as_listening() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        assert!(listens_here(&listener).unwrap());
+        let address = listener.local_addr().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let inode = rustix::fs::fstat(&client).unwrap().st_ino;
+        let table = fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+        assert!(!is_listed(&table, inode), "it is connected");
+        for (case, table, expected) in [
+            ("empty", "", false),
+            ("a head alone", "  sl  local_address", false),
+            (
+                "listens",
+                "head\n   0: FEA9FEA9:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100",
+                true,
+            ),
+            (
+                "another",
+                "head\n   0: FEA9FEA9:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 471 1 0 100",
+                false,
+            ),
+            (
+                "cut short",
+                "head\n   0: FEA9FEA9:0050 00000000:0000 0A 4711",
+                false,
+            ),
+        ] {
+            assert_eq!(is_listed(table, 4711), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_and_does_not_fit_is_not_used() {
+        let stranger = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let file = fs::File::open("/dev/null").unwrap();
+        for (name, socket) in [
+            ("metad-ipv4", OwnedFd::from(stranger)),
+            ("metad-ipv6", OwnedFd::from(file)),
+        ] {
+            assert!(fitting(name, socket).is_none(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Who of two daemons is the one writer: orders to the conductor.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::inventory::Ledger;
+
+/// What the conductor is told.
+#[derive(Debug)]
+pub enum Order {
+    /// Become the one writer, with these slots or with those that were given out last; then say so.
+    Engage(Option<Ledger>, oneshot::Sender<()>),
+    /// Write nothing any more; then say so.
+    StandAside(oneshot::Sender<()>),
+}
+
+/// Gives orders.
+#[derive(Debug, Clone)]
+pub struct Helm {
+    orders: mpsc::Sender<Order>,
+}
+
+/// The conductor has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the conductor has ended")]
+pub struct Ended;
+
+impl Helm {
+    /// The two ends.
+    pub fn new() -> (Self, mpsc::Receiver<Order>) {
+        let (orders, receiver) = mpsc::channel(1);
+        (Self { orders }, receiver)
+    }
+
+    /// Makes the conductor the one writer. Without a ledger, it goes on with the slots that it gave out itself. Returns once everything that is known has had its consequences.
+    ///
+    /// # Errors
+    /// It has ended; why, it says itself.
+    pub async fn engage(&self, ledger: Option<Ledger>) -> Result<(), Ended> {
+        self.order(|done| Order::Engage(ledger, done)).await
+    }
+
+    /// Has the conductor write nothing any more.
+    ///
+    /// # Errors
+    /// It has ended; why, it says itself.
+    pub async fn stand_aside(&self) -> Result<(), Ended> {
+        self.order(Order::StandAside).await
+    }
+
+    async fn order(&self, order: impl FnOnce(oneshot::Sender<()>) -> Order) -> Result<(), Ended> {
+        let (done, obeyed) = oneshot::channel();
+        let sent = self.orders.send(order(done)).await;
+        sent.map_err(|_gone| Ended)?;
+        obeyed.await.map_err(|_gone| Ended)
+    }
+}

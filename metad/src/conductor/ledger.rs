@@ -1,0 +1,106 @@
+//! The ledger of slots in the run directory, always as the kernel's table is or further: whoever serves next, after a
+//! crash too, must not give a slot to another NIC.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::inventory::{Ledger, LedgerError};
+
+/// What a ledger is called before it is whole.
+const DRAFT: &str = "new";
+
+/// A ledger that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadLedger {
+    #[error("cannot read {}", .0.display())]
+    Unread(PathBuf, #[source] io::Error),
+    #[error("cannot use {}", .0.display())]
+    Unusable(PathBuf, #[source] LedgerError),
+}
+
+/// Writes the ledger down.
+#[derive(Debug)]
+pub struct LedgerFile {
+    path: PathBuf,
+    written: Option<Ledger>,
+    /// Why the last one could not be written.
+    problem: Option<String>,
+}
+
+impl LedgerFile {
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            written: None,
+            problem: None,
+        }
+    }
+
+    /// Reads what the last daemon wrote.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be relied on.
+    pub fn read(&self) -> Result<Ledger, UnreadLedger> {
+        let path = || self.path.clone();
+        let text =
+            fs::read_to_string(&self.path).map_err(|error| UnreadLedger::Unread(path(), error))?;
+        Ledger::read(&text).map_err(|error| UnreadLedger::Unusable(path(), error))
+    }
+
+    /// Writes the ledger down, if it has changed, before anything of it is acted on.
+    pub(super) fn keep(&mut self, ledger: Ledger) {
+        if self.written.as_ref() == Some(&ledger) {
+            return;
+        }
+        match replace(&self.path, &ledger.text()) {
+            Ok(()) => {
+                self.written = Some(ledger);
+                self.problem = None;
+            }
+            Err(error) => {
+                // An old one would mislead the next daemon; without any, it begins anew.
+                let _ = fs::remove_file(&self.path);
+                self.written = None;
+                let problem = error.to_string();
+                if self.problem.as_ref() != Some(&problem) {
+                    let path = self.path.display();
+                    tracing::error!(%path, problem, "cannot write the slots down: the next start will interrupt guests");
+                    self.problem = Some(problem);
+                }
+            }
+        }
+    }
+}
+
+/// Replaces a file whole. It need not survive the host, so nothing waits for a disk.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension(DRAFT);
+    fs::write(&draft, text)?;
+    fs::rename(&draft, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_that_cannot_be_written_leaves_no_old_one_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("slots.json");
+        let mut file = LedgerFile::new(path.clone());
+        assert!(matches!(file.read(), Err(UnreadLedger::Unread(..))));
+        file.keep(Ledger::default());
+        assert_eq!(file.read().unwrap(), Ledger::default());
+        // What is in the draft's way cannot be written over.
+        fs::create_dir(path.with_extension(DRAFT)).unwrap();
+        let mut file = LedgerFile::new(path.clone());
+        file.keep(Ledger::default());
+        assert!(!path.exists());
+        fs::remove_dir(path.with_extension(DRAFT)).unwrap();
+        file.keep(Ledger::default());
+        assert_eq!(file.read().unwrap(), Ledger::default());
+        fs::write(&path, "{}").unwrap();
+        assert!(matches!(file.read(), Err(UnreadLedger::Unusable(..))));
+    }
+}

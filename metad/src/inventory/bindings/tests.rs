@@ -1,0 +1,170 @@
+//! Who gets which seat, now and from the next daemon.
+
+use super::*;
+
+fn name(machine: &str) -> NicName {
+    NicName {
+        machine: machine.to_owned(),
+        mac: Mac([2, 0, 0, 0, 0, 1]),
+    }
+}
+
+fn claim(interface: &str, ifindex: Option<u32>, reading: u64) -> Claim {
+    let owner = (uuid::Uuid::nil(), 0);
+    Claim {
+        interface: interface.to_owned(),
+        ifindex,
+        reading,
+        owner,
+    }
+}
+
+fn claims(entries: &[(&str, Claim)]) -> BTreeMap<NicName, Claim> {
+    entries
+        .iter()
+        .map(|(machine, claim)| (name(machine), claim.clone()))
+        .collect()
+}
+
+#[test]
+fn a_recreated_tap_does_not_inherit_until_its_source_names_it_again() {
+    let mut bindings = Bindings::default();
+    let now = Duration::ZERO;
+    bindings.update(&claims(&[("a", claim("vnet0", Some(7), 1))]), now);
+    let first = bindings.get(&name("a")).cloned().unwrap();
+    assert_eq!(first.ifindex, 7);
+
+    bindings.update(&claims(&[("a", claim("vnet0", None, 1))]), now);
+    assert_eq!(bindings.get(&name("a")), None, "the tap is gone");
+
+    let back = claims(&[("a", claim("vnet0", Some(9), 1))]);
+    let refused = bindings.update(&back, now);
+    assert_eq!(
+        bindings.get(&name("a")),
+        None,
+        "nobody has named the new tap"
+    );
+    assert_eq!(refused.unconfirmed, [name("a")]);
+
+    let refused = bindings.update(&claims(&[("a", claim("vnet0", Some(9), 2))]), now);
+    let second = bindings.get(&name("a")).cloned().unwrap();
+    assert_eq!(refused, Refused::default());
+    assert_eq!(second.ifindex, 9);
+    assert_ne!(second.slot, first.slot, "the old slot rests");
+    assert_ne!(second.generation, first.generation);
+}
+
+#[test]
+fn a_tap_that_changes_under_its_name_in_one_step_is_lost_too() {
+    let mut bindings = Bindings::default();
+    bindings.update(
+        &claims(&[("a", claim("vnet0", Some(7), 1))]),
+        Duration::ZERO,
+    );
+    let refused = bindings.update(
+        &claims(&[("a", claim("vnet0", Some(9), 1))]),
+        Duration::ZERO,
+    );
+    assert_eq!(refused.unconfirmed, [name("a")]);
+    assert_eq!(bindings.get(&name("a")), None);
+}
+
+#[test]
+fn an_interface_that_never_was_there_is_taken_when_it_appears() {
+    let mut bindings = Bindings::default();
+    bindings.update(&claims(&[("a", claim("vnet0", None, 1))]), Duration::ZERO);
+    bindings.update(
+        &claims(&[("a", claim("vnet0", Some(3), 1))]),
+        Duration::ZERO,
+    );
+    assert!(bindings.get(&name("a")).is_some());
+}
+
+#[test]
+fn two_claims_to_one_place_get_nothing() {
+    let mut bindings = Bindings::default();
+    bindings.update(
+        &claims(&[("a", claim("vnet0", Some(7), 1))]),
+        Duration::ZERO,
+    );
+    let both = claims(&[
+        ("a", claim("vnet0", Some(7), 1)),
+        ("b", claim("vnet0", Some(7), 1)),
+    ]);
+    let refused = bindings.update(&both, Duration::ZERO);
+    assert_eq!(refused.contested, [name("a"), name("b")]);
+    assert_eq!(bindings.get(&name("a")), None);
+    assert_eq!(bindings.get(&name("b")), None);
+}
+
+#[test]
+fn another_machine_under_the_same_name_is_another_owner() {
+    let mut bindings = Bindings::default();
+    bindings.update(
+        &claims(&[("a", claim("vnet0", Some(7), 1))]),
+        Duration::ZERO,
+    );
+    let before = bindings.get(&name("a")).cloned().unwrap();
+    let mut reborn = claim("vnet0", Some(7), 2);
+    reborn.owner = (uuid::Uuid::max(), 1);
+    bindings.update(&claims(&[("a", reborn)]), Duration::ZERO);
+    let after = bindings.get(&name("a")).cloned().unwrap();
+    assert_ne!(
+        (before.slot, before.generation),
+        (after.slot, after.generation)
+    );
+}
+
+/// What the next daemon knows, once what is known was written down and read again.
+fn next_daemon(bindings: &Bindings) -> Bindings {
+    Bindings::resume(Ledger::read(&bindings.ledger().text()).unwrap())
+}
+
+#[test]
+fn the_next_daemon_gives_each_nic_the_slot_that_it_had() {
+    let now = Duration::from_secs(60);
+    let both = claims(&[
+        ("a", claim("vnet0", Some(7), 1)),
+        ("b", claim("vnet1", Some(8), 1)),
+    ]);
+    let mut first = Bindings::default();
+    first.update(&both, now);
+    let mut second = next_daemon(&first);
+    assert_eq!(second.undecided(), BTreeSet::from([1, 2]));
+    // Its sources are heard one after the other.
+    second.update(&claims(&[("b", claim("vnet1", Some(8), 5))]), now);
+    assert_eq!(second.get(&name("b")), first.get(&name("b")));
+    assert_eq!(second.undecided(), BTreeSet::from([1]));
+    second.update(&both, now);
+    assert_eq!(second.get(&name("a")), first.get(&name("a")));
+    assert_eq!(second.undecided(), BTreeSet::new());
+    assert_eq!(second.ledger(), first.ledger());
+}
+
+#[test]
+fn no_other_claim_gets_a_slot_that_an_earlier_daemon_gave_out() {
+    let now = Duration::from_secs(60);
+    let mut first = Bindings::default();
+    first.update(&claims(&[("a", claim("vnet0", Some(7), 1))]), now);
+    let other_owner = Claim {
+        owner: (uuid::Uuid::max(), 0),
+        ..claim("vnet0", Some(7), 1)
+    };
+    for (case, machine, theirs) in [
+        ("another interface", "a", claim("vnet1", Some(7), 1)),
+        ("another index", "a", claim("vnet0", Some(9), 1)),
+        ("another owner", "a", other_owner),
+        ("another machine", "b", claim("vnet0", Some(7), 1)),
+    ] {
+        let mut second = next_daemon(&first);
+        second.update(&claims(&[(machine, theirs)]), now);
+        assert_eq!(second.get(&name(machine)).unwrap().slot, 2, "{case}");
+        second.decide(now);
+        let mut third = next_daemon(&second);
+        assert_eq!(third.undecided(), BTreeSet::from([2]), "{case}");
+        assert_eq!(third.ledger().resting, [(1, 60)], "{case}: it rests");
+        third.decide(now);
+        third.update(&claims(&[("c", claim("vnet9", Some(10), 1))]), now);
+        assert_eq!(third.get(&name("c")).unwrap().slot, 3, "{case}");
+    }
+}
