@@ -91,6 +91,7 @@ async fn follow(config: Config, manner: Manner) -> Result<()> {
             conversation,
         }),
     };
+    sockets::keep(&stand.doors);
     let served = rooms::serve(&config, &mut claim, stand).await;
     if claim.is_shared() {
         return served.map(|_never| ());

@@ -21,6 +21,14 @@ const BETWEEN: usize = 24;
 /// Longer than any machine under load takes to answer; a guest that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Guests that ask as often as they can are not what is tried here.
+fn unlimited() -> Settings<'static> {
+    Settings {
+        more: "[limits]\nenabled = false\n",
+        ..Settings::default()
+    }
+}
+
 /// What the guests have seen.
 #[derive(Debug, Default)]
 struct Seen {
@@ -167,7 +175,7 @@ fn no_request_is_lost_while_a_daemon_is_taken_over_again_and_again() -> Result<(
     }
     let lab = host_with_bridge()?;
     let before = Snapshot::settled(&lab)?;
-    let mut daemon = lab.serve(&Settings::default())?;
+    let mut daemon = lab.serve(&unlimited())?;
     let mut pids = vec![daemon.pid()];
     let seen = under_load(&lab, &mut daemon, Again::Never, |daemon, _| {
         let status = daemon.take_over()?;
@@ -205,7 +213,7 @@ fn no_request_is_lost_while_a_daemon_is_killed_again_and_again() -> Result<()> {
         return Ok(());
     }
     let lab = host_with_bridge()?;
-    let mut daemon = lab.serve(&Settings::default())?;
+    let mut daemon = lab.serve(&unlimited())?;
     daemon.stop()?;
     daemon.supervise(lab.directory())?;
     daemon.start_again()?;
@@ -239,7 +247,7 @@ fn no_request_is_lost_while_a_service_manager_restarts_a_daemon() -> Result<()> 
     }
     let lab = host_with_bridge()?;
     let before = Snapshot::settled(&lab)?;
-    let mut daemon = lab.serve(&Settings::default())?;
+    let mut daemon = lab.serve(&unlimited())?;
     daemon.stop()?;
     daemon.supervise(lab.directory())?;
     daemon.with_words(&["--leave"]);
