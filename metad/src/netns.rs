@@ -10,7 +10,6 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use rustix::fs::statfs;
 use rustix::mount::{
     MountPropagationFlags, UnmountFlags, mount_bind, mount_bind_recursive, mount_change, unmount,
 };
@@ -104,13 +103,6 @@ impl Namespace {
 /// Where the namespace called `name` is, or will be.
 pub fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
-}
-
-/// Whether a namespace is called `name`: a file alone is none.
-pub fn is_whole(name: &str) -> bool {
-    // Namespaces are on a file system of their own, which is mounted nowhere (NSFS_MAGIC of linux/magic.h).
-    const NSFS_MAGIC: u64 = 0x6e73_6673;
-    statfs(path(name)).is_ok_and(|found| u64::try_from(found.f_type) == Ok(NSFS_MAGIC))
 }
 
 /// Removes the namespace called `name` and every interface in it. `false`: there was none.

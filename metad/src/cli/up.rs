@@ -16,7 +16,7 @@ pub(super) fn run(config: &Config, out: &mut dyn Write) -> anyhow::Result<u8> {
     let ours = Claim::was_taken(&config.run_dir()) || config.pins().exists();
     let claim = Claim::take(&config.run_dir())?;
     let path = netns::path(name);
-    if ours && netns::is_whole(name) {
+    if ours && Namespace::left(name).is_some() {
         writeln!(out, "the network namespace {} is there", path.display()).map_err(Unwritten)?;
         return Ok(exit::SUCCESS);
     }

@@ -6,6 +6,7 @@
 mod confined;
 mod host;
 mod life;
+mod load;
 
 use anyhow::{Result, ensure};
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::host::host;
+use super::host::{PROBE, host};
 
 const SECURITY: &str = include_str!("../../../../docs/security.md");
 const UNIT: &str = include_str!("../../../../dist/metad.service");
@@ -49,11 +49,30 @@ fn every_capability_of_the_unit_is_needed() -> Result<()> {
     Ok(())
 }
 
+/// Whoever takes over the daemon, or a command that it runs for credentials, reaches nothing beside.
+#[test]
+fn what_runs_in_the_unit_reaches_nothing_else() -> Result<()> {
+    let mut host = host()?;
+    let outside = host.vm.must(PROBE)?;
+    let outside = reached(&outside)?;
+    let tried = include_str!("probe.sh")
+        .lines()
+        .filter(|line| line.starts_with("try "))
+        .count();
+    assert_eq!(outside.len(), tried, "without the unit: {outside:?}");
+    host.vm.must("rm -f /etc/probe /usr/probe /var/probe /run/probe; rmdir /sys/fs/cgroup/probe; umount /mnt; hostname host")?;
+    let token = host.token("g1")?;
+    let credentials = host.get_with("g1", &token, "meta-data/iam/security-credentials/web")?;
+    let inside = reached(&credentials)?;
+    ensure!(inside.is_empty(), "within the unit: {inside:?}");
+    Ok(())
+}
+
 /// The numbers of docs/security.md are those of the tool itself.
 #[test]
 fn the_exposure_is_what_the_documents_say() -> Result<()> {
     let mut host = host()?;
-    for unit in ["metad.service"] {
+    for unit in ["metad.service", "metad-host.service"] {
         let said = host
             .vm
             .must(&format!("systemd-analyze security --no-pager {unit}"))?;
@@ -81,4 +100,17 @@ fn capabilities() -> Result<Vec<&'static str>> {
         .find_map(|line| line.strip_prefix("CapabilityBoundingSet="))
         .context("the unit names no capabilities")?;
     Ok(line.split_whitespace().collect())
+}
+
+/// What the probe says that it reached.
+fn reached(credentials: &str) -> Result<Vec<String>> {
+    let (_, rest) = credentials
+        .split_once("\"reached")
+        .with_context(|| format!("no word of the probe in: {credentials}"))?;
+    let (words, _) = rest.split_once('"').context("half a word")?;
+    Ok(words
+        .split('.')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect())
 }

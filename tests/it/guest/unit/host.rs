@@ -24,6 +24,7 @@ const PREPARE: &str = include_str!("prepare.sh");
 /// What gives the credentials of the role `web`.
 pub(super) const PROBE: &str = "/usr/local/sbin/probe";
 const PROBE_TEXT: &str = include_str!("probe.sh");
+const LOAD_TEXT: &str = include_str!("load.sh");
 /// What a stopped metad must leave as it was.
 const TRACES: &str = "\
 ip -details -oneline link | sed 's/ gso_.*//'; ip -oneline address; ip route show table all; ip -6 route show table all
@@ -31,7 +32,7 @@ ls -A /run/netns /sys/fs/bpf /run; cut -d' ' -f 4- /proc/self/mountinfo | sort; 
 /// A drop-in is for one test.
 const DROP_INS: &str = "/run/systemd/system/metad.service.d";
 /// The first start makes keys, without KVM and perhaps without optimisation.
-const STARTS: Duration = Duration::from_secs(300);
+pub(super) const STARTS: Duration = Duration::from_secs(300);
 const SOON: Duration = Duration::from_secs(120);
 const SEATED: &str = "[ \"$(metad status --json | grep -c '\"slot\": [0-9]')\" = 2 ]";
 
@@ -100,7 +101,7 @@ impl ServiceHost {
     /// Lays lines over the service's section of the unit, for its next start, until [`Self::up`].
     pub(super) fn lay(&mut self, lines: &str) -> Result<()> {
         self.vm.must(&format!(
-            "mkdir -p {DROP_INS}; printf '%s\\n' '[Service]' RuntimeDirectoryPreserve=yes '{lines}' >{DROP_INS}/test.conf; systemctl daemon-reload; systemctl reset-failed"
+            "mkdir -p {DROP_INS}; printf '%s\\n' '[Service]' '{lines}' >{DROP_INS}/test.conf; systemctl daemon-reload; systemctl reset-failed"
         ))?;
         Ok(())
     }
@@ -118,7 +119,7 @@ impl ServiceHost {
         self.vm.wait(
             SOON,
             "the end of metad",
-            "! systemctl --quiet is-active metad metad-host",
+            "systemctl --quiet is-active metad metad-host && exit 1; [ ! -e /run/metad ]",
         )?;
         Ok(())
     }
@@ -139,6 +140,18 @@ impl ServiceHost {
             &format!(
                 "systemctl --quiet is-active metad && pid=$(systemctl show metad --property MainPID --value) && [ \"$pid\" != {before} ] && [ \"$pid\" != 0 ]"
             ),
+        )?;
+        Ok(())
+    }
+
+    /// Waits until every guest under load has been answered once more.
+    pub(super) fn answered_more(&mut self) -> Result<()> {
+        let count = self.vm.must("cat /run/load/g1 /run/load/g2 2>/dev/null | grep -c '^0 ' || true")?;
+        let before: usize = count.trim().parse().context("no count")?;
+        self.vm.wait(
+            STARTS,
+            "more answers",
+            &format!("[ $(cat /run/load/* | grep -c '^0 ') -ge {} ]", before + 4),
         )?;
         Ok(())
     }
@@ -237,6 +250,7 @@ fn bring(payload: &Path) -> Result<()> {
         ],
     )?;
     fs::write(payload.join("probe"), PROBE_TEXT)?;
+    fs::write(payload.join("load"), LOAD_TEXT)?;
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("dist");
     image::run("cp", ["-r".as_ref(), dist.as_os_str(), payload.as_os_str()])?;
     Ok(())

@@ -5,7 +5,7 @@ cp /payload/metad /root/metad/target/release/
 cp -r /payload/dist /root/metad/
 
 # What a role's credentials come from, and a file that is another user's alone.
-install -m 755 /payload/probe /usr/local/sbin/probe
+install -m 755 /payload/probe /payload/load /usr/local/sbin/
 install -m 600 -o nobody /dev/null /etc/private
 echo secret >/etc/private
 
