@@ -31,6 +31,7 @@ reasons! {
     UnknownSender "unknown-sender" "No instance has a NIC with this MAC address on this interface.";
     UnknownInterface "unknown-interface" "The interface is not one that metad follows any more.";
     NotTcp "not-tcp" "Something other than TCP was sent to the metadata address.";
+    HopLimit "hop-limit" "A router in a guest gave up an answer of metad's, as for a container that asks for a token at hop limit 1.";
     Fragment "fragment" "An IP fragment was sent to the metadata address.";
     IpOptions "ip-options" "A packet to the metadata address carried IP options or was no proper IP.";
     ExtensionHeader "extension-header" "A packet to an IPv6 metadata address carried an extension header.";

@@ -4,6 +4,7 @@
 //! chased: no client sends them, and each has been a way around a filter somewhere.
 
 mod answer;
+mod exceeded;
 mod ipv6;
 mod tagged;
 
@@ -202,7 +203,7 @@ fn tcp_without_options<F: Frame + ?Sized>(frame: &F) -> Result<(), Reason> {
         return Err(Reason::Fragment);
     }
     if protocol != TCP {
-        return Err(Reason::NotTcp);
+        return Err(exceeded::over_ipv4(frame, protocol));
     }
     if u16::from_be_bytes([l0, l1]) < 40 {
         return Err(Reason::Truncated);

@@ -2,19 +2,22 @@
 //! and `metad down` come in, JSON goes out. No guest ever reaches it, and it decides nothing about guests: what they
 //! are told is asked of the [`Host`].
 
+mod answer;
 mod claim;
 mod client;
+mod owners;
 mod query;
 mod server;
 mod status;
 
+pub use answer::answer;
 pub use claim::{Claim, Error, successor_in};
 pub use client::{Client, ClientError};
 pub use query::{Method, Query, QueryError, Reply};
-pub use server::serve;
+pub use server::{routes, serve};
 pub use status::{
-    AttachedBy, Counters, InstanceStatus, InterfaceStatus, NicStatus, Problem, Role, SourceStatus,
-    Status,
+    AttachedBy, Counters, GuardedBy, InstanceStatus, InterfaceStatus, NicStatus, Problem, Role,
+    SourceStatus, Status,
 };
 
 use crate::signer::Certificate;

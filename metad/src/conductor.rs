@@ -29,6 +29,9 @@ use crate::inventory::{Inventory, Snapshot};
 use crate::settings::{Errand, Files};
 use crate::source::{Change, Event, SourceIndex, State};
 
+/// How soon what the kernel refused is tried again, where nothing else happens before.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Changes that are taken in before their consequences are drawn: enough for a full reading of a large host.
 const AT_ONCE: usize = 4_096;
 
@@ -94,6 +97,8 @@ pub struct Conductor {
     herald: Herald,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
+    /// When to try again what the kernel refused.
+    retry: Option<Instant>,
 }
 
 impl Conductor {
@@ -110,6 +115,7 @@ impl Conductor {
             doorbell: Doorbell::default(),
             herald: Herald::default(),
             gone: BTreeSet::new(),
+            retry: None,
         }
     }
 
@@ -119,6 +125,7 @@ impl Conductor {
     /// When the kernel's events cannot be followed any more.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         loop {
+            let retry = self.retry.map(tokio::time::Instant::from_std);
             let errand = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 Some(change) = self.inputs.changes.recv() => {
@@ -146,6 +153,7 @@ impl Conductor {
                 }
                 // Only the one writer keeps anything; meanwhile they wait.
                 Some(errand) = self.inputs.errands.recv(), if self.stance == Stance::Engaged => Some(errand),
+                () = at(retry) => None,
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
                     continue;
@@ -266,7 +274,9 @@ impl Conductor {
         }
         datapath.learn(&resolution.nics);
         datapath.follow(&self.interfaces);
+        let incomplete = datapath.is_incomplete();
         drop(datapath);
+        self.retry = incomplete.then(|| Instant::now() + RETRY);
         self.report();
         for source in resolution.ask_again {
             self.ring(source);
@@ -312,4 +322,12 @@ fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let part = |number: i64| u64::try_from(number).unwrap_or_default();
     Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
+}
+
+/// Waits for a moment; without one, for good.
+async fn at(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }

@@ -7,6 +7,7 @@ mod attach;
 mod counters;
 mod flows;
 mod follow;
+mod guard;
 mod layout;
 mod load;
 mod pins;
@@ -21,11 +22,13 @@ use metad_common::names;
 
 pub use self::attach::AttachError;
 pub use self::flows::KernelFlows;
+pub use self::guard::GuardError;
 pub use self::load::{Globals, LoadError, OBJECT, object_loader};
 pub use self::remove::{Leftover, Removal, Traces, remove};
 pub use self::strangers::Strangers;
 
 use self::attach::Attachments;
+use self::guard::Guards;
 use self::layout::Layout;
 use self::load::Kernel;
 use crate::admin::{Counters, InterfaceStatus};
@@ -38,9 +41,12 @@ use crate::netns::veth::Veth;
 pub struct Datapath {
     kernel: Kernel,
     attachments: Attachments,
+    guards: Guards,
     config: Config,
     /// What the kernel's table of NICs holds; we are its only writer.
     nics: BTreeMap<NicKey, NicSlot>,
+    /// What it would not take, and why.
+    refused: BTreeMap<NicKey, (NicSlot, String)>,
 }
 
 impl Datapath {
@@ -73,8 +79,10 @@ impl Datapath {
         Ok(Self {
             kernel,
             attachments: Attachments::new(config, veth.host),
+            guards: Guards::new(config),
             config: config.clone(),
             nics: BTreeMap::new(),
+            refused: BTreeMap::new(),
         })
     }
 
@@ -102,6 +110,7 @@ impl Datapath {
     pub fn follow(&mut self, interfaces: &Interfaces) {
         let wanted = follow::wanted(&self.config.datapath, interfaces);
         self.attachments.update(&mut self.kernel, &wanted);
+        self.guards.update(&mut self.kernel, &wanted);
     }
 
     /// Whether the host's end of the veth is among `interfaces`.
@@ -133,20 +142,36 @@ impl Datapath {
     /// Puts into the kernel's table what it does not have of `want`. After the snapshot was published: the first frame
     /// of a guest must find its seat.
     pub fn learn(&mut self, want: &BTreeMap<NicKey, NicSlot>) {
+        let before = std::mem::take(&mut self.refused);
         for (key, slot) in steps::to_learn(&self.nics, want) {
             match self.kernel.nics.insert(key, slot, 0) {
                 Ok(()) => {
                     self.nics.insert(key, slot);
                 }
                 Err(error) => {
-                    tracing::error!(
-                        ifindex = key.ifindex,
-                        %error,
-                        "cannot put a NIC into the kernel's table; its guest gets no answers"
-                    );
+                    let why = load::no_room(&error, "NICs", names::NICS_MAX);
+                    if before.get(&key).is_none_or(|(_, said)| *said != why) {
+                        tracing::error!(
+                            ifindex = key.ifindex,
+                            error = why,
+                            "cannot put a NIC into the kernel's table; its guest gets no answers"
+                        );
+                    }
+                    self.refused.insert(key, (slot, why));
                 }
             }
         }
+    }
+
+    /// The NICs that the kernel's table would not take, by their slots, and why.
+    pub fn refused(&self) -> impl Iterator<Item = (Slot, &str)> {
+        let refused = self.refused.values();
+        refused.map(|(slot, why)| (slot.slot, why.as_str()))
+    }
+
+    /// Whether something was refused that may be granted later without any other happening.
+    pub fn is_incomplete(&self) -> bool {
+        !self.refused.is_empty() || self.attachments.is_incomplete()
     }
 
     /// The table of connections, for the listener.
@@ -167,6 +192,16 @@ impl Datapath {
 
     /// Where the programs sit.
     pub fn interfaces(&self) -> Vec<InterfaceStatus> {
-        self.attachments.status()
+        let mut interfaces = self.attachments.status();
+        for interface in &mut interfaces {
+            match self.guards.status(interface.ifindex) {
+                None => {}
+                Some(Ok(by)) => interface.guard = Some(by),
+                Some(Err(why)) => {
+                    interface.problem.get_or_insert_with(|| why.to_owned());
+                }
+            }
+        }
+        interfaces
     }
 }

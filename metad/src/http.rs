@@ -12,6 +12,7 @@ mod reply;
 mod target;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod wait;
 
 use std::io;
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 use crate::identity::{Caller, Peer, Unknown};
 use crate::instance::Instance;
 use crate::inventory::Snapshot;
+use crate::limits::{Bounds, Limit, TooMany};
 use crate::render::Answers;
 use crate::settings::StateDesk;
 use crate::signer::Signer;
@@ -55,8 +57,6 @@ pub const REASON: HeaderName = HeaderName::from_static("x-metad-reason");
 
 /// The largest request body that is read; octets.
 const BODY_MAX: usize = 4096;
-/// How long a guest may take to send one.
-const BODY_TIME: Duration = Duration::from_secs(5);
 
 /// What the handlers need.
 #[derive(Debug, Clone)]
@@ -68,6 +68,7 @@ pub struct App {
     pub signer: Signer,
     /// Whether a connection may ask more than once. Some clients read to the end of it and would hang.
     pub keep_alive: bool,
+    pub bounds: Arc<Bounds>,
 }
 
 /// The connection that a request came on.
@@ -101,14 +102,21 @@ pub fn router(app: App, stop: watch::Receiver<bool>) -> Router {
     let polls = Arc::new(Polls {
         snapshot: Arc::clone(&app.snapshot),
         routes: dialects.clone(),
+        bounds: Arc::clone(&app.bounds),
         stop,
     });
     // Outermost last. Paths must be in one spelling before they are routed, so the dialects are a service of their own.
     Router::new()
         .fallback_service(dialects)
         .layer(middleware::from_fn_with_state(polls, normalise))
-        .layer(middleware::from_fn(take_body))
-        .layer(middleware::from_fn(log::requests))
+        .layer(middleware::from_fn_with_state(
+            app.bounds.limits.body_time,
+            take_body,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app.bounds),
+            log::requests,
+        ))
         .layer(middleware::from_fn_with_state(app, identify))
 }
 
@@ -233,7 +241,7 @@ async fn identify(State(app): State<App>, mut request: Request, next: Next) -> R
 struct Carried(Bytes);
 
 /// Reads what a request carries, as far as anybody may have a use for it.
-async fn take_body(request: Request, next: Next) -> Response {
+async fn take_body(State(time): State<Duration>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let announced = parts
         .headers
@@ -243,7 +251,7 @@ async fn take_body(request: Request, next: Next) -> Response {
         return too_large().into_response();
     }
     let whole = Limited::new(body, BODY_MAX).collect();
-    match tokio::time::timeout(BODY_TIME, whole).await {
+    match tokio::time::timeout(time, whole).await {
         Ok(Ok(body)) => {
             parts.extensions.insert(Carried(body.to_bytes()));
             next.run(Request::from_parts(parts, Body::empty())).await
@@ -255,7 +263,8 @@ async fn take_body(request: Request, next: Next) -> Response {
         }
         Err(_elapsed) => {
             let reason = "the body took too long";
-            Reply::refused(StatusCode::REQUEST_TIMEOUT, reason).into_response()
+            let reply = Reply::refused(StatusCode::REQUEST_TIMEOUT, reason);
+            reply.beyond(Limit::BodyTime).into_response()
         }
     }
 }
@@ -278,6 +287,14 @@ async fn normalise(State(polls): State<Arc<Polls>>, mut request: Request, next: 
     let wait = wait::wanted(request.method(), request.uri().query());
     *request.uri_mut() = uri;
     request.extensions_mut().insert(target);
+    match throttle::wait(&polls.bounds, &request) {
+        Ok(Duration::ZERO) => {}
+        Ok(late) => {
+            tokio::time::sleep(late).await;
+            let _same_or_gone = polls.identify(request.extensions_mut());
+        }
+        Err(TooMany) => return throttle::shed(),
+    }
     match wait {
         Ok(None) => next.run(request).await,
         Ok(Some(wait)) => Box::pin(polls.answer(request, wait)).await,
@@ -290,7 +307,7 @@ async fn normalise(State(polls): State<Arc<Polls>>, mut request: Request, next: 
 
 fn too_large() -> Reply {
     let reason = "the body is larger than 4096 octets";
-    Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, reason)
+    Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, reason).beyond(Limit::BodySize)
 }
 
 fn malformed() -> Reply {

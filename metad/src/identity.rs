@@ -145,6 +145,7 @@ mod tests {
             ifindex: ORIGIN.ifindex,
             answers: Arc::new(Answers::default()),
             notice: Arc::default(),
+            meter: Arc::default(),
         }
     }
 
@@ -188,6 +189,7 @@ mod tests {
                     answers: Arc::clone(&seat.answers),
                     interface: seat.interface.clone(),
                     notice: Arc::clone(&seat.notice),
+                    meter: Arc::clone(&seat.meter),
                     ..*seat
                 };
                 snapshot.seats.insert(seat.slot, Arc::new(seat));

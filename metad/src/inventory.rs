@@ -30,13 +30,14 @@ use crate::credentials::News;
 use crate::install::Templates;
 use crate::instance::{Dialect, Instance, Mac, Nic, Switch};
 use crate::interfaces::Interfaces;
+use crate::limits::Meter;
 use crate::record::Defaults;
 use crate::render::Answers;
 use crate::settings::{Secret, Shelf};
 use crate::source::{Change, SourceIndex};
 
 pub use ledger::{Ledger, LedgerError};
-pub use notice::{Notice, WAITING_MAX, Waiting};
+pub use notice::{Notice, Waiting};
 
 /// A small number that names a NIC in the kernel and in the rewritten source address. Never zero.
 pub type Slot = u32;
@@ -62,6 +63,8 @@ pub struct Hosted {
     pub seats: Vec<Option<Arc<Seat>>>,
     /// What each NIC would be told, in the order of `instance.nics`; for `metad query`.
     pub answers: Vec<Arc<Answers>>,
+    /// What its guest has used.
+    pub meter: Arc<Meter>,
 }
 
 /// A NIC's place: the slot it was given, and what its guest is told.
@@ -80,6 +83,8 @@ pub struct Seat {
     pub answers: Arc<Answers>,
     /// Rung when the instance changes or goes, and when one of its NICs gets or loses its place.
     pub notice: Arc<Notice>,
+    /// What the instance's guest has used.
+    pub meter: Arc<Meter>,
 }
 
 impl Seat {
@@ -248,6 +253,7 @@ impl Inventory {
                 running: machine.running,
                 seats,
                 answers: machine.answers.clone(),
+                meter: Arc::clone(&machine.meter),
             };
             snapshot.instances.insert(name.clone(), Arc::new(hosted));
         }
@@ -286,8 +292,12 @@ impl Inventory {
             }
             before => {
                 // Who waits for this instance waits on.
-                let (notice, places) = match before {
-                    Some(machine) => (Arc::clone(&machine.notice), machine.places.clone()),
+                let (notice, meter, places) = match before {
+                    Some(machine) => (
+                        Arc::clone(&machine.notice),
+                        Arc::clone(&machine.meter),
+                        machine.places.clone(),
+                    ),
                     None => Default::default(),
                 };
                 self.notices.push(Arc::clone(&notice));
@@ -301,6 +311,7 @@ impl Inventory {
                     answers,
                     problems,
                     notice,
+                    meter,
                     places,
                 };
                 self.machines.insert(name.to_owned(), machine);

@@ -20,6 +20,7 @@ pub mod interfaces;
 pub mod inventory;
 pub mod keyfile;
 pub mod libvirt;
+pub mod limits;
 pub mod listen;
 pub mod nearest;
 pub mod netns;

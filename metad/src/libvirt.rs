@@ -1,5 +1,6 @@
-//! libvirt as a source of instances: a URI in, changes out. Events, never polling; everything is read anew after each
-//! connect. What must never happen: a libvirt that is slow, broken or away stops anything but its own thread.
+//! libvirt as a source of instances: a URI in, changes out. Events tell what to read, and everything is read anew after
+//! each connect; a look at the list of domains now and then shows whether there still are events. What must never
+//! happen: a libvirt that is slow, broken, hung or away stops anything but the thread that calls it.
 
 use std::io;
 use std::sync::mpsc::{Receiver, channel};
@@ -11,8 +12,10 @@ use crate::source::Outlet;
 
 pub mod domain_xml;
 mod events;
+mod hearing;
 pub mod metadata;
 pub mod network_xml;
+mod owner;
 mod reading;
 mod session;
 pub(crate) mod xml;
@@ -38,6 +41,10 @@ impl Session {
 
 /// Follows the libvirt at `uri` from a thread of its own; fails only where that thread cannot be made.
 pub fn start(uri: String, outlet: Outlet) -> io::Result<Session> {
+    start_with(uri, outlet, session::Limits::default())
+}
+
+fn start_with(uri: String, outlet: Outlet, limits: session::Limits) -> io::Result<Session> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -46,8 +53,7 @@ pub fn start(uri: String, outlet: Outlet) -> io::Result<Session> {
     std::thread::Builder::new()
         .name("libvirt".to_owned())
         .spawn(move || {
-            runtime.block_on(session::follow(&uri, &outlet, stopped));
-            drop(ending);
+            runtime.block_on(session::follow(&uri, &outlet, stopped, limits, &ending));
         })?;
     Ok(Session { stop, ended })
 }

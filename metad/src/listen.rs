@@ -27,14 +27,18 @@ use tokio::task::JoinSet;
 use crate::http::{self, App};
 use crate::identity::{self, Flows};
 use crate::inventory::{Slot, Snapshot};
+use crate::limits::{Bounds, Limit, Meter};
 use crate::settings::StateDesk;
 use crate::signer::Signer;
 use crate::token::Tokens;
 
 use connection::Connection;
-use crowd::Crowd;
+use crowd::{Crowd, Full, Room};
 use doors::Doors;
 use faults::Faults;
+
+/// What a process may have open where nobody has said otherwise (getrlimit(2)).
+const DESCRIPTORS: usize = 1024;
 
 /// How much time open connections are given once the service stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +79,9 @@ pub struct Desk {
     pub open: watch::Receiver<bool>,
     /// Asked once the service stops.
     pub farewell: Arc<dyn Fn() -> Farewell + Send + Sync>,
+    pub bounds: Arc<Bounds>,
+    /// File descriptors that the process may have open; connections of all guests together leave most of them free.
+    pub descriptors: usize,
     /// Reads the slot out of a peer's address.
     pub slot_of: fn(SocketAddr) -> Option<Slot>,
 }
@@ -98,8 +105,20 @@ impl Desk {
             keep_alive: false,
             open: watch::channel(true).1,
             farewell: Arc::new(|| Farewell::SHORT),
+            bounds: Arc::default(),
+            descriptors: DESCRIPTORS,
             slot_of: identity::slot_of,
         }
+    }
+}
+
+impl Desk {
+    /// Counts that the guest of this slot met a limit.
+    fn met(&self, limit: Limit, slot: Option<Slot>) {
+        let snapshot = self.snapshot.load();
+        let seat = slot.and_then(|slot| snapshot.seats.get(&slot));
+        let meter: Option<&Meter> = seat.map(|seat| &*seat.meter);
+        self.bounds.met(limit, meter);
     }
 }
 
@@ -121,11 +140,12 @@ pub async fn serve(
             signer: desk.signer.clone(),
             state: desk.state.clone(),
             keep_alive: desk.keep_alive,
+            bounds: Arc::clone(&desk.bounds),
         },
         stop.clone(),
     );
     let mut open = JoinSet::new();
-    let mut crowd = Crowd::default();
+    let mut crowd = Crowd::new(room(&desk));
     let mut faults = Faults::default();
     let mut stopping = pin!(stopped(stop.clone()));
     let mut gate = desk.open.clone();
@@ -156,6 +176,15 @@ pub async fn serve(
     Ok(())
 }
 
+fn room(desk: &Desk) -> Room {
+    let limits = &desk.bounds.limits;
+    Room {
+        open: limits.open_connections,
+        served: limits.served_connections,
+        all: desk.descriptors / 4,
+    }
+}
+
 /// Resolves when the service is to stop.
 async fn stopped(mut stop: watch::Receiver<bool>) {
     // A sender that is gone can no longer say so.
@@ -172,9 +201,17 @@ fn admit(
     remote: SocketAddr,
 ) {
     let slot = (desk.slot_of)(remote);
-    let Some(place) = crowd.enter(slot) else {
-        tracing::debug!(slot, "connection closed: the guest has too many");
-        return;
+    let place = match crowd.enter(slot) {
+        Ok(place) => place,
+        Err(full) => {
+            let limit = match full {
+                Full::Guest => Limit::OpenConnections,
+                Full::Everybody => Limit::AllConnections,
+            };
+            desk.met(limit, slot);
+            tracing::debug!(slot, limit = limit.name(), "connection closed at once");
+            return;
+        }
     };
     let connection = Connection {
         stream: Arc::new(stream),

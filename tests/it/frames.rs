@@ -43,6 +43,18 @@ pub(crate) fn ipv4(ends: &Ends, protocol: u8, payload: &[u8]) -> Vec<u8> {
     frames::ip(&ends.with_ports([0, 0]), protocol, payload)
 }
 
+/// What a router in the guest says once it has given up an answer of ours.
+pub(crate) fn given_up(ends: &Ends) -> Vec<u8> {
+    let back = Ends {
+        from: ends.to,
+        to: ends.from,
+        ..*ends
+    };
+    let answer = tcp(&back, [80, 40_000], ACK, b"answer");
+    let quoted = answer.get(14..42).unwrap_or_default();
+    ipv4(ends, 1, &[&[11, 0, 0, 0, 0, 0, 0, 0][..], quoted].concat())
+}
+
 /// An ARP message: 1 asks, 2 answers (RFC 826).
 pub(crate) fn arp(ends: &Ends, operation: u8) -> Vec<u8> {
     let target = if operation == 1 { [0; 6] } else { ends.to_mac };

@@ -2,10 +2,12 @@
 //!
 //! One host serves all of these tests, and they run one after the other: an emulated guest takes most of a core.
 
+mod away;
 mod debian;
 mod domains;
 mod identify;
 mod ignition;
+mod moved;
 mod networks;
 mod nics;
 mod prepare;
@@ -46,22 +48,31 @@ fn host() -> Result<MutexGuard<'static, Host>> {
     });
     match host {
         // A test that failed has left the host as it was: each uses guests of its own.
-        Ok(host) => Ok(host.lock().unwrap_or_else(PoisonError::into_inner)),
+        Ok(host) => {
+            let mut host = host.lock().unwrap_or_else(PoisonError::into_inner);
+            host.mend()?;
+            Ok(host)
+        }
         Err(error) => anyhow::bail!("there is no host: {error}"),
     }
 }
 
 /// Boots a small guest and speaks to it.
 fn small(host: &Host, name: &str, nics: &[Nic], metadata: Metadata) -> Result<(Guest, SmallGuest)> {
-    let guest = host.libvirt.boot(&Description {
+    let guest = boot(host, name, nics, metadata)?;
+    let met = met(&guest)?;
+    Ok((guest, met))
+}
+
+/// Boots a small guest.
+fn boot(host: &Host, name: &str, nics: &[Nic], metadata: Metadata) -> Result<Guest> {
+    host.libvirt.boot(&Description {
         name: name.to_owned(),
         system: System::Small(small_image()?),
         identity: Identity::Plain,
         nics: nics.to_vec(),
         metadata: Some(metadata),
-    })?;
-    let met = met(&guest)?;
-    Ok((guest, met))
+    })
 }
 
 /// What every small guest boots.

@@ -7,6 +7,7 @@
     reason = "every function here serves a test, and a test fails by panicking"
 )]
 
+mod attacks;
 mod clients;
 mod frames;
 mod guest;

@@ -2,12 +2,16 @@
 //!
 //! Every test has a host of its own and runs inside a sandbox; none may touch the machine's own network.
 
+mod broken;
 mod conformance;
+mod containers;
 mod control;
 mod drops;
 mod edges;
+mod failed;
 mod flood;
 mod going_on;
+mod guard;
 mod handover;
 mod host;
 mod identity;
@@ -20,7 +24,9 @@ mod offload;
 mod openstack;
 mod path;
 mod policy;
+mod reach;
 mod records;
+mod siege;
 mod spoof;
 mod taps;
 mod together;

@@ -3,6 +3,7 @@
 //! In comes what a test wants to stand there, out go handles that remove it when dropped. Everything is made inside a
 //! sandbox; nothing here may run in the machine's own network namespace.
 
+mod cable;
 mod client;
 mod daemon;
 mod guest;
@@ -20,6 +21,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use self::cable::Cable;
 pub use self::client::{Reply, Request};
 pub use self::daemon::{Counters, Daemon, Settings, binary};
 pub use self::guest::{Guest, Plug};

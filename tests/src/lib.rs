@@ -2,6 +2,7 @@
 //!
 //! Nothing here may touch the machine's own network namespace: everything happens inside a [`sandbox`].
 
+pub mod bench;
 pub mod clients;
 pub mod frames;
 pub mod hostvm;
@@ -10,5 +11,6 @@ pub mod lab;
 pub mod needs;
 pub mod progress;
 pub mod sandbox;
+pub mod siege;
 pub mod smallguest;
 pub mod virt;

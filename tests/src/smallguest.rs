@@ -46,6 +46,11 @@ impl SmallGuest {
     /// Waits until the guest is up, and speaks to it.
     pub fn meet(guest: &Guest, patience: Duration) -> Result<Self> {
         guest.wait_for("small guest: up", patience)?;
+        Self::meet_again(guest, patience)
+    }
+
+    /// Speaks to a guest that is up, as after its memory was restored.
+    pub fn meet_again(guest: &Guest, patience: Duration) -> Result<Self> {
         let socket = guest.control_socket();
         let stream = UnixStream::connect(&socket)
             .with_context(|| format!("cannot connect to {}", socket.display()))?;

@@ -10,7 +10,13 @@ use crate::shell::{self, duration, say};
 use crate::tidy;
 
 /// Crates that are built for the host; one by one, or cargo would unify the features of host and kernel.
-const HOST: [&str; 4] = ["metad-common", "metad", "metad-tests", "xtask"];
+const HOST: [&str; 5] = [
+    "metad-common",
+    "metad",
+    "metad-tests",
+    "metad-fuzz",
+    "xtask",
+];
 
 /// A check's name, and what runs it.
 type Check = (&'static str, fn() -> Result<()>);

@@ -3,12 +3,14 @@
 //! In comes a task's name, out goes its exit status: 0 done, 1 not done. Must build on a machine that has a Rust
 //! toolchain and nothing else, since `setup` is one of the tasks.
 
+mod bench;
 mod bpf;
 mod build_ebpf;
 mod ci;
 mod conformance;
 mod demo;
 mod elf;
+mod fuzz;
 mod images;
 mod setup;
 mod shell;
@@ -68,6 +70,10 @@ enum Task {
     },
     /// See whether a metadata server, ours or another, does what its clients rely on
     Conformance(conformance::Options),
+    /// Look for inputs that break what must hold for all of them
+    Fuzz(fuzz::Options),
+    /// Measure what metad promises, side by side with what it is compared to
+    Bench(bench::Options),
     /// Check format, lints, documentation, licences and the rules of the house
     Ci,
     /// Run a command as root in namespaces that vanish with it
@@ -103,6 +109,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo(options) => demo::run(&options),
         Task::Images { rebuild } => images::run(rebuild).map(|()| ExitCode::SUCCESS),
         Task::Conformance(options) => conformance::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Ci => ci::run(),
         Task::Sandbox { command } => {
             let (program, words) = command.split_first().context("no command")?;

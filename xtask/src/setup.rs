@@ -31,6 +31,8 @@ pub(crate) enum Purpose {
     Demo,
     /// Run the checks
     Ci,
+    /// Fuzz
+    Fuzz,
 }
 
 /// Prepares the machine and says for each thing that it is there or what is done about it.
@@ -69,7 +71,7 @@ fn prepare(purpose: Purpose) -> Result<usize> {
     }
     let programs = match purpose {
         Purpose::Net | Purpose::Clients | Purpose::Test => python::missing()?,
-        Purpose::Build | Purpose::Demo | Purpose::Ci => Vec::new(),
+        Purpose::Build | Purpose::Demo | Purpose::Ci | Purpose::Fuzz => Vec::new(),
     };
     if !programs.is_empty() {
         done += programs.len();
@@ -105,6 +107,9 @@ fn prepare(purpose: Purpose) -> Result<usize> {
     }
     if purpose == Purpose::Ci {
         done += toolchain_parts()? + deny()?;
+    }
+    if purpose == Purpose::Fuzz {
+        done += cargo_fuzz()?;
     }
     Ok(done)
 }
@@ -146,6 +151,22 @@ fn deny() -> Result<usize> {
             let mut cargo = shell::cargo();
             cargo.args(["install", "cargo-deny", "--version", "0.20.2", "--locked"]);
             shell::run(cargo.current_dir("/")).context("cannot build cargo-deny")
+        },
+    )?;
+    Ok(1)
+}
+
+/// cargo-fuzz builds instrumented code and runs libFuzzer.
+fn cargo_fuzz() -> Result<usize> {
+    if shell::succeeds(shell::cargo().args(["fuzz", "--version"])) {
+        return Ok(0);
+    }
+    step(
+        "building cargo-fuzz (about 1 min on two idle cores)",
+        || {
+            let mut cargo = shell::cargo();
+            cargo.args(["install", "cargo-fuzz", "--version", "0.13.2", "--locked"]);
+            shell::run(cargo.current_dir("/")).context("cannot build cargo-fuzz")
         },
     )?;
     Ok(1)

@@ -120,7 +120,9 @@ fn run_floor(floor: Floor, filter: Option<&str>, tests: &Tests, report: &Path) -
         workspace.args(["test"]);
         let mut laboratory = shell::cargo();
         laboratory.args(["test", "--package", "metad-tests", "--lib"]);
-        for mut cargo in [workspace, laboratory] {
+        let mut corpora = shell::cargo();
+        corpora.args(["test", "--package", "metad-fuzz"]);
+        for mut cargo in [workspace, laboratory, corpora] {
             cargo.args(filter);
             commands.push(cargo);
         }

@@ -3,7 +3,7 @@
 //! A claim that hides behind extension headers is not looked for: whatever MAC address a guest takes for that of a
 //! metadata address, a group's too, its frames to it are ours at its own tap.
 
-use super::{Segment, TCP, Verdict, tcp_segment};
+use super::{Segment, TCP, Verdict, exceeded, tcp_segment};
 use crate::abi::Address;
 use crate::frame::{Frame, offset};
 use crate::neighbour::{ADVERTISEMENT, HOP_LIMIT, ICMPV6, SOLICITATION, Solicitation};
@@ -64,7 +64,7 @@ pub(super) fn tcp_without_extensions<F: Frame + ?Sized>(frame: &F) -> Result<(),
         } else if EXTENSIONS.contains(&next) {
             Reason::ExtensionHeader
         } else {
-            Reason::NotTcp
+            exceeded::over_ipv6(frame, next)
         });
     }
     if u16::from_be_bytes([l0, l1]) < 20 {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod answer;
+mod exceeded;
 mod ipv6;
 
 const METADATA: [u8; 4] = IPV4;

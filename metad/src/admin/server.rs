@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
+use super::owners::Owners;
 use super::{Host, Query, QueryError};
 use crate::settings::{Refusal, Wish};
 
@@ -25,7 +26,18 @@ pub async fn serve(
     host: Arc<dyn Host>,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let routes = Router::new()
+    let stopped = async move {
+        // An error means that the sender is gone, which is an end too.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    axum::serve(Owners::of(listener), routes(host))
+        .with_graceful_shutdown(stopped)
+        .await
+}
+
+/// Everything that can be asked of the daemon.
+pub fn routes(host: Arc<dyn Host>) -> Router {
+    Router::new()
         .route("/status", get(status))
         .route("/query", post(query))
         .route("/identity/cert", get(certificate))
@@ -36,14 +48,7 @@ pub async fn serve(
             "/settings",
             post(settings).layer(DefaultBodyLimit::max(WISH_MAX)),
         )
-        .with_state(host);
-    let stopped = async move {
-        // An error means that the sender is gone, which is an end too.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(stopped)
-        .await
+        .with_state(host)
 }
 
 /// Octets; the largest settings of an instance at once, with every letter escaped.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::{Hosted, Snapshot};
+use crate::limits::{Counts, Limit};
 
 /// One metad, now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     pub problems: Vec<Problem>,
     pub counters: Counters,
+    /// How often guests met each limit since the daemon started, by its name; those that nobody met are not there.
+    #[serde(default)]
+    pub limits: BTreeMap<String, u64>,
 }
 
 /// An interface that guests are met on.
@@ -25,6 +29,9 @@ pub struct InterfaceStatus {
     pub role: Role,
     /// `None`: no program sits there; `problem` says why.
     pub attached: Option<AttachedBy>,
+    /// `None`: there is no flood guard; where one is asked for, `problem` says why.
+    #[serde(default)]
+    pub guard: Option<GuardedBy>,
     pub problem: Option<String>,
 }
 
@@ -38,6 +45,16 @@ pub enum Role {
     Port,
     /// It matches a pattern and is no bridge.
     Single,
+}
+
+/// Where the flood guard runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GuardedBy {
+    /// In the interface's driver, before there is a socket buffer.
+    Native,
+    /// In the host's network stack, since the driver cannot: it spares less.
+    Generic,
 }
 
 /// What holds a program to an interface.
@@ -60,6 +77,9 @@ pub struct InstanceStatus {
     /// Where the guest finds NoCloud's files; holds the secret of a secret prefix. `None`: nowhere.
     #[serde(default)]
     pub nocloud_url: Option<String>,
+    /// How often its guest met each limit since the daemon knows it; those that it never met are not there.
+    #[serde(default)]
+    pub limits: BTreeMap<String, u64>,
 }
 
 /// A NIC; the last three are `None` while it has no seat, that is, while it cannot be answered.
@@ -113,6 +133,7 @@ impl Status {
         snapshot: &Snapshot,
         interfaces: Vec<InterfaceStatus>,
         counters: Counters,
+        met: &Counts,
     ) -> Self {
         Self {
             name: name.to_owned(),
@@ -140,6 +161,7 @@ impl Status {
                 })
                 .collect(),
             counters,
+            limits: limits(met),
         }
     }
 }
@@ -162,5 +184,11 @@ fn instance(hosted: &Hosted) -> InstanceStatus {
         running: hosted.running,
         nics: nics.collect(),
         nocloud_url: instance.nocloud_url(),
+        limits: limits(hosted.meter.counts()),
     }
+}
+
+fn limits(met: &Counts) -> BTreeMap<String, u64> {
+    let met = Limit::ALL.map(|limit| (limit.name().to_owned(), met.of(limit)));
+    met.into_iter().filter(|(_, count)| *count > 0).collect()
 }

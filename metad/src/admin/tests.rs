@@ -70,6 +70,7 @@ pub(crate) fn example() -> Status {
             ifindex: 4,
             role: Role::Bridge,
             attached: Some(AttachedBy::Tcx),
+            guard: Some(GuardedBy::Native),
             problem: None,
         }],
         instances: vec![InstanceStatus {
@@ -84,6 +85,7 @@ pub(crate) fn example() -> Status {
                 slot: Some(1),
             }],
             nocloud_url: Some("http://169.254.169.254/nocloud/".to_owned()),
+            limits: BTreeMap::from([("requests".to_owned(), 7)]),
         }],
         sources: vec![SourceStatus {
             name: "libvirt qemu:///system".to_owned(),
@@ -99,6 +101,7 @@ pub(crate) fn example() -> Status {
             recalled: 1,
             dropped: BTreeMap::from([("unknown-sender".to_owned(), 3)]),
         },
+        limits: BTreeMap::from([("requests".to_owned(), 7)]),
     }
 }
 
@@ -156,16 +159,18 @@ fn status_arrives_as_it_was() {
 fn status_is_written_as_documented() {
     let expected = serde_json::json!({
         "name": "metad",
-        "interfaces": [{"name": "virbr0", "ifindex": 4, "role": "bridge", "attached": "tcx", "problem": null}],
+        "interfaces": [{"name": "virbr0", "ifindex": 4, "role": "bridge", "attached": "tcx", "guard": "native", "problem": null}],
         "instances": [{
             "name": "web1", "instance-id": "i-0123456789abcdef0", "uuid": "01234567-89ab-cdef-0123-456789abcdef",
             "running": true,
             "nics": [{"mac": "52:54:00:00:00:01", "interface": "vnet0", "ifindex": 5, "slot": 1}],
-            "nocloud-url": "http://169.254.169.254/nocloud/"
+            "nocloud-url": "http://169.254.169.254/nocloud/",
+            "limits": {"requests": 7}
         }],
         "sources": [{"name": "libvirt qemu:///system", "away": null, "subjects": 1}],
         "problems": [],
-        "counters": {"arp-answered": 2, "neighbour-answered": 1, "delivered": 31, "returned": 29, "recalled": 1, "dropped": {"unknown-sender": 3}}
+        "counters": {"arp-answered": 2, "neighbour-answered": 1, "delivered": 31, "returned": 29, "recalled": 1, "dropped": {"unknown-sender": 3}},
+        "limits": {"requests": 7}
     });
     assert_eq!(serde_json::to_value(example()).unwrap(), expected);
 }

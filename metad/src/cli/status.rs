@@ -6,9 +6,10 @@ use metad_common::reason::Reason;
 
 use super::table::Table;
 use super::{block_on, report::Unwritten, report::printable};
-use crate::admin::{AttachedBy, Client, Counters, InstanceStatus, Role, Status};
+use crate::admin::{AttachedBy, Client, Counters, GuardedBy, InstanceStatus, Role, Status};
 use crate::config::Config;
 use crate::exit;
+use crate::limits::Limit;
 
 /// Asks and prints.
 pub(super) fn run(config: &Config, json: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
@@ -44,7 +45,12 @@ fn print(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         }
         section(out, &problems, "")?;
     }
-    section(out, &counters(&status.counters), "")
+    section(out, &counters(&status.counters), "")?;
+    let limits = limits(status);
+    if limits.is_empty() {
+        return Ok(());
+    }
+    section(out, &limits, "")
 }
 
 fn section<const N: usize>(
@@ -91,8 +97,8 @@ fn amounts(status: &Status) -> String {
     )
 }
 
-fn interfaces(status: &Status) -> Table<5> {
-    let mut table = Table::new(["INTERFACE", "INDEX", "ROLE", "ATTACHED", "PROBLEM"]);
+fn interfaces(status: &Status) -> Table<6> {
+    let mut table = Table::new(["INTERFACE", "INDEX", "ROLE", "ATTACHED", "GUARD", "PROBLEM"]);
     for interface in &status.interfaces {
         let role = match interface.role {
             Role::Bridge => "bridge",
@@ -104,12 +110,18 @@ fn interfaces(status: &Status) -> Table<5> {
             Some(AttachedBy::Clsact) => "clsact",
             None => "no",
         };
+        let guard = match interface.guard {
+            Some(GuardedBy::Native) => "native",
+            Some(GuardedBy::Generic) => "generic",
+            None => "-",
+        };
         let problem = interface.problem.as_deref().unwrap_or("");
         table.row([
             &interface.name,
             &interface.ifindex.to_string(),
             role,
             attached,
+            guard,
             problem,
         ]);
     }
@@ -160,6 +172,29 @@ fn counters(counters: &Counters) -> Table<3> {
         let reason = Reason::ALL.iter().find(|reason| reason.name() == name);
         let sentence = reason.map_or("", |reason| reason.sentence());
         table.row([&format!("dropped: {name}"), &count.to_string(), sentence]);
+    }
+    table
+}
+
+/// The limits that were met, and by whom most often.
+fn limits(status: &Status) -> Table<4> {
+    const NAMED: usize = 3;
+    let mut table = Table::new(["LIMIT", "MET", "BY", ""]);
+    for (name, count) in &status.limits {
+        let met_by = |it: &InstanceStatus| Some((*it.limits.get(name)?, it.name.clone()));
+        let mut guests: Vec<_> = status.instances.iter().filter_map(met_by).collect();
+        guests.sort_unstable_by(|one, other| other.cmp(one));
+        let mut by: Vec<String> = guests
+            .iter()
+            .take(NAMED)
+            .map(|(count, name)| format!("{name} ({count})"))
+            .collect();
+        if guests.len() > NAMED {
+            by.push("…".to_owned());
+        }
+        let limit = Limit::ALL.iter().find(|limit| limit.name() == name);
+        let sentence = limit.map_or("", |limit| limit.sentence());
+        table.row([name, &count.to_string(), &by.join(", "), sentence]);
     }
     table
 }

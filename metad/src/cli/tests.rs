@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 
 use super::*;
+use crate::limits::Limit;
 
 fn snapshots() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/snapshots")
@@ -246,6 +247,15 @@ fn every_reason_is_documented() {
         ));
     }
     assert_documented("docs/operations.md", "REASONS", &table);
+}
+
+#[test]
+fn every_limit_is_documented() {
+    let mut table = "| limit | what happened |\n|---|---|\n".to_owned();
+    for limit in Limit::ALL {
+        table.push_str(&format!("| `{}` | {} |\n", limit.name(), limit.sentence()));
+    }
+    assert_documented("docs/operations.md", "LIMITS", &table);
 }
 
 #[test]

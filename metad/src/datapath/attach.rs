@@ -17,7 +17,7 @@ use metad_common::names;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 
 use super::follow::Wanted;
-use super::load::{Kernel, LoadError};
+use super::load::{self, Kernel, LoadError};
 use super::pins;
 use crate::admin::{AttachedBy, InterfaceStatus};
 use crate::config::{Attach, Config};
@@ -147,14 +147,17 @@ impl Attachments {
                 continue;
             }
             // The kernel is told what the interface is before its first frame can ask.
-            if let Err(error) = kernel.ports.insert(ifindex, wanted.port, 0) {
-                tracing::error!(interface = wanted.name, %error, "cannot describe an interface to the kernel");
-            }
+            let described = kernel.ports.insert(ifindex, wanted.port, 0);
+            let described = described.map_err(|error| LoadError::Port {
+                interface: wanted.name.clone(),
+                why: load::no_room(&error, "interfaces", names::PORTS_MAX),
+            });
             let held = match self.attached.remove(ifindex) {
                 Some(Attached { held: Ok(held), .. }) => Ok(held),
                 known => {
-                    let attached =
-                        self.attach(kernel, names::GUEST_INGRESS, *ifindex, &wanted.name);
+                    let attached = described.and_then(|()| {
+                        self.attach(kernel, names::GUEST_INGRESS, *ifindex, &wanted.name)
+                    });
                     let before = known.and_then(|known| known.held.err());
                     settle(attached, wanted, before.as_ref())
                 }
@@ -188,6 +191,11 @@ impl Attachments {
         }
     }
 
+    /// Whether an interface lacks its program.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.attached.values().any(|it| it.held.is_err())
+    }
+
     /// Index of the host's end of the veth.
     pub(super) fn veth(&self) -> u32 {
         self.veth
@@ -199,6 +207,7 @@ impl Attachments {
             ifindex: *ifindex,
             role: attached.wanted.role,
             attached: attached.held.is_ok().then_some(self.by),
+            guard: None,
             problem: attached.held.as_ref().err().cloned(),
         };
         self.attached.iter().map(status).collect()

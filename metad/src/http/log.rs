@@ -1,8 +1,9 @@
 //! One line per request: who asked what, and how it ended. Neither bodies nor headers are ever part of it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
@@ -10,6 +11,8 @@ use percent_encoding::percent_decode_str;
 use super::caller::Identified;
 use super::reply::Reason;
 use crate::identity::Peer;
+use crate::limits::{Bounds, Limit};
+use crate::token::BootTime;
 
 /// More of a path than this is not logged, in characters.
 const PATH_MAX: usize = 256;
@@ -41,7 +44,12 @@ const PUBLIC: [&str; 7] = [
 ];
 
 /// Logs the request once its reply is made.
-pub(super) async fn requests(request: Request, next: Next) -> Response {
+/// Takes note of the limit that it met, if it met one; of requests beyond the rate, only one a second has a line.
+pub(super) async fn requests(
+    State(bounds): State<Arc<Bounds>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
     let caller = request.extensions().get::<Identified>().cloned();
@@ -56,8 +64,19 @@ pub(super) async fn requests(request: Request, next: Next) -> Response {
     let status = response.status().as_u16();
     let us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let reason = response.extensions().get::<Reason>().map(|reason| reason.0);
+    let beyond = response.extensions().get::<Limit>().copied();
     if let Some(Identified(Ok(caller))) = caller {
         let seat = &caller.seat;
+        if let Some(limit) = beyond {
+            bounds.met(limit, Some(&seat.meter));
+        }
+        let unlogged = match beyond {
+            Some(Limit::Requests) => match seat.meter.may_log(BootTime::now().0) {
+                None => return response,
+                unlogged => unlogged,
+            },
+            _ => None,
+        };
         tracing::info!(
             guest = %seat.instance.name,
             mac = %seat.mac,
@@ -67,9 +86,13 @@ pub(super) async fn requests(request: Request, next: Next) -> Response {
             status,
             us,
             reason,
+            unlogged,
             "request"
         );
     } else {
+        if let Some(limit) = beyond {
+            bounds.met(limit, None);
+        }
         tracing::info!(slot, %method, path, status, us, reason, "request of nobody");
     }
     response

@@ -6,6 +6,7 @@ use http::StatusCode;
 use super::decide::{Ask, Asker, FORWARDED_FOR, told};
 use super::reply::Reply;
 use crate::instance::Dialect;
+use crate::limits::Limit;
 use crate::render::{self, Content, DOCUMENT, ETag, Version};
 use crate::signer::{Audience, Form, Refused, WrongAudience};
 use crate::token::BootTime;
@@ -79,7 +80,7 @@ fn unsigned(refused: Refused) -> Reply {
     match refused {
         Refused::TooMany => {
             let reason = "the guest asks for too many signatures";
-            Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason)
+            Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason).beyond(Limit::Signatures)
         }
         Refused::CannotSign(_) => {
             let reason = "the system gives no random numbers";

@@ -12,6 +12,7 @@ use http::header::{
 use http::{HeaderMap, StatusCode};
 
 use crate::identity::Unknown;
+use crate::limits::Limit;
 use crate::render::{Content, ETag};
 use crate::token::Ttl;
 
@@ -34,6 +35,8 @@ pub struct Reply {
     pub errand: Option<Errand>,
     /// Why it is no success. Guests are not told.
     pub reason: Option<&'static str>,
+    /// The limit that the guest met, if that is why.
+    pub beyond: Option<Limit>,
 }
 
 /// What is not decided from the request and the answers alone.
@@ -76,6 +79,14 @@ impl Reply {
     pub(super) fn after(self, errand: Errand) -> Self {
         Self {
             errand: Some(errand),
+            ..self
+        }
+    }
+
+    /// The same, as what a limit led to.
+    pub(super) fn beyond(self, limit: Limit) -> Self {
+        Self {
+            beyond: Some(limit),
             ..self
         }
     }
@@ -129,6 +140,7 @@ impl Reply {
             hop_limit: None,
             errand: None,
             reason: None,
+            beyond: None,
         }
     }
 
@@ -146,6 +158,9 @@ impl IntoResponse for Reply {
         *response.headers_mut() = self.headers;
         if let Some(reason) = self.reason {
             response.extensions_mut().insert(Reason(reason));
+        }
+        if let Some(limit) = self.beyond {
+            response.extensions_mut().insert(limit);
         }
         response
     }

@@ -4,6 +4,7 @@ mod admin;
 mod edges;
 mod gce;
 mod layouts;
+mod limited;
 mod listed;
 mod nocloud;
 mod openstack;

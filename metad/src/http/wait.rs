@@ -17,7 +17,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::ETAG;
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Extensions, Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -26,8 +26,9 @@ use tower::ServiceExt;
 use super::Line;
 use super::caller::Identified;
 use super::reply::{ABSENT, Reply};
-use crate::identity::{Peer, Unknown};
+use crate::identity::{Caller, Peer, Unknown};
 use crate::inventory::{Snapshot, Waiting};
+use crate::limits::{Bounds, Limit};
 
 /// The longest wait; who asks for more, or names no time, waits so long and asks again.
 pub const LONGEST: Duration = Duration::from_secs(300);
@@ -104,6 +105,7 @@ pub(super) struct Polls {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     /// Answer without waiting.
     pub(super) routes: Router,
+    pub(super) bounds: Arc<Bounds>,
     /// Turns true when nobody is to wait any longer.
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -152,7 +154,7 @@ impl Polls {
         let mut rung = pin!(held.rung());
         // Listen before looking, or a change in between goes unheard.
         rung.as_mut().enable();
-        let _same_or_gone = self.identify(parts);
+        let _same_or_gone = self.identify(&mut parts.extensions);
         let response = self.ask(parts).await;
         if tag(&response) != Some(last) {
             return Some(response);
@@ -161,7 +163,7 @@ impl Polls {
         drop(response);
         tokio::select! {
             () = over => {
-                let _same_or_gone = self.identify(parts);
+                let _same_or_gone = self.identify(&mut parts.extensions);
                 Some(self.ask(parts).await)
             }
             () = rung => None,
@@ -171,23 +173,26 @@ impl Polls {
     /// A place among those who wait for the guest's instance, the one that is held if it still is there. `Ok(None)`:
     /// the guest is not known any more.
     fn place(&self, parts: &mut Parts, held: Option<Waiting>) -> Result<Option<Waiting>, Crowded> {
-        let Ok(caller) = self.identify(parts) else {
+        let Ok(caller) = self.identify(&mut parts.extensions) else {
             return Ok(None);
         };
         let notice = &caller.seat.notice;
         match held {
             Some(held) if held.is_for(notice) => Ok(Some(held)),
-            Some(_) | None => notice.wait().map(Some).ok_or(Crowded),
+            Some(_) | None => notice
+                .wait(self.bounds.limits.waiters)
+                .map(Some)
+                .ok_or(Crowded),
         }
     }
 
     /// Finds the guest as it is now, for the next answer.
-    fn identify(&self, parts: &mut Parts) -> Result<crate::identity::Caller, Unknown> {
-        let found = match parts.extensions.get::<Peer>() {
+    pub(super) fn identify(&self, extensions: &mut Extensions) -> Result<Caller, Unknown> {
+        let found = match extensions.get::<Peer>() {
             Some(peer) => peer.identify(&self.snapshot.load()),
             None => Err(Unknown::NoSeat),
         };
-        parts.extensions.insert(Identified(found.clone()));
+        extensions.insert(Identified(found.clone()));
         found
     }
 
@@ -206,7 +211,8 @@ struct Crowded;
 
 fn crowded() -> Response {
     let reason = "the guest has too many requests waiting";
-    Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
+    let reply = Reply::refused(StatusCode::SERVICE_UNAVAILABLE, reason);
+    reply.beyond(Limit::Waiters).into_response()
 }
 
 /// Resolves when nobody is to wait any longer, or nobody does.

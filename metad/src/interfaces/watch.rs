@@ -101,7 +101,8 @@ async fn relay(sender: &mpsc::Sender<Happening>, events: &mut Events) -> bool {
     true
 }
 
-fn happening(message: RouteNetlinkMessage) -> Option<Happening> {
+/// What the kernel's message says of an interface; `None` for all others.
+pub fn happening(message: RouteNetlinkMessage) -> Option<Happening> {
     // What a bridge says of its ports is incomplete, and a port that leaves it sounds like an interface that is gone. The
     // interface's own message comes as well.
     let own = |link: &LinkMessage| link.header.interface_family != AddressFamily::Bridge;
@@ -148,6 +149,7 @@ fn interface(link: &LinkMessage) -> Interface {
         controller: None,
         is_bridge: false,
         is_tap: false,
+        is_tun: false,
         mac: None,
     };
     for attribute in &link.attributes {
@@ -160,7 +162,8 @@ fn interface(link: &LinkMessage) -> Interface {
         } else if let LinkAttribute::LinkInfo(infos) = attribute {
             let is = |kind| infos.contains(&LinkInfo::Kind(kind));
             interface.is_bridge = is(InfoKind::Bridge);
-            interface.is_tap = is(InfoKind::Tun) || is(InfoKind::Veth) || is(InfoKind::Netkit);
+            interface.is_tun = is(InfoKind::Tun);
+            interface.is_tap = interface.is_tun || is(InfoKind::Veth) || is(InfoKind::Netkit);
         }
     }
     interface

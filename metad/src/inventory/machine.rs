@@ -10,6 +10,7 @@ use super::bindings::{Binding, Bindings, NicName};
 use super::{Notice, Seat, Slot};
 use crate::install::Templates;
 use crate::instance::{Dialect, Instance};
+use crate::limits::Meter;
 use crate::render::{self, Answers};
 use crate::source::SourceIndex;
 
@@ -24,6 +25,7 @@ pub(super) struct Machine {
     /// What could not be rendered.
     pub(super) problems: BTreeSet<String>,
     pub(super) notice: Arc<Notice>,
+    pub(super) meter: Arc<Meter>,
     /// Slot and generation of each NIC, as they were last published.
     pub(super) places: Vec<Option<(Slot, u64)>>,
 }
@@ -70,6 +72,7 @@ impl Machine {
                     ifindex: *ifindex,
                     answers: Arc::clone(answers),
                     notice: Arc::clone(&self.notice),
+                    meter: Arc::clone(&self.meter),
                 }))
             })
     }

@@ -8,9 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// Those who may wait for one instance at a time: half of the connections that are served of a guest with one NIC.
-pub const WAITING_MAX: usize = 16;
-
 /// An instance's bell.
 #[derive(Debug, Default)]
 pub struct Notice {
@@ -33,12 +30,12 @@ impl Notice {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Takes a place among those who wait; `None` where every place is taken.
-    pub fn wait(self: &Arc<Self>) -> Option<Waiting> {
+    /// Takes a place among those who wait; `None` where `most` of them are taken.
+    pub fn wait(self: &Arc<Self>, most: usize) -> Option<Waiting> {
         let taken = self.waiting.fetch_add(1, Ordering::Relaxed);
         // Counted down again by the drop where it was one too many.
         let waiting = Waiting(Arc::clone(self));
-        (taken < WAITING_MAX).then_some(waiting)
+        (taken < most).then_some(waiting)
     }
 }
 
@@ -67,12 +64,14 @@ mod tests {
     #[test]
     fn places_are_bounded_and_given_back() {
         let notice = Arc::new(Notice::default());
-        let mut places: Vec<Waiting> = (0..WAITING_MAX).map_while(|_| notice.wait()).collect();
-        assert_eq!(places.len(), WAITING_MAX);
-        assert!(notice.wait().is_none(), "one too many");
-        assert!(notice.wait().is_none(), "and it left no mark");
+        let mut places: Vec<Waiting> = (0..9).map_while(|_| notice.wait(4)).collect();
+        assert_eq!(places.len(), 4);
+        assert!(notice.wait(4).is_none(), "one too many");
+        assert!(notice.wait(4).is_none(), "and it left no mark");
         places.pop();
-        assert!(notice.wait().is_some(), "a place that was given back");
-        assert!(Arc::new(Notice::default()).wait().is_some(), "another's");
+        assert!(notice.wait(4).is_some(), "a place that was given back");
+        let another = Arc::new(Notice::default());
+        assert!(another.wait(4).is_some(), "another's");
+        assert!(another.wait(0).is_none(), "nobody may");
     }
 }

@@ -1,21 +1,17 @@
-//! One domain's XML in, one [`Event`] out, with what earlier readings of it found.
+//! What libvirt says of one domain in, one [`Event`] out, with what earlier readings of it found.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
-use virt::connect::Connect;
 
-use super::domain_xml::{self, Domain};
-use super::network_xml::{self, Network};
+use super::domain_xml::Domain;
+use super::owner::{Described, Listed};
 use crate::record::Record;
 use crate::source::{Event, Subject};
 
-/// Networks of one round of readings; `None`: libvirt does not describe it.
-pub(crate) type Networks = BTreeMap<String, Option<Network>>;
-
 /// What the readings so far have found.
 #[derive(Debug, Default)]
-pub(crate) struct Readings {
+pub(super) struct Readings {
     count: u64,
     known: BTreeMap<Uuid, Known>,
 }
@@ -23,49 +19,36 @@ pub(crate) struct Readings {
 #[derive(Debug, Default)]
 struct Known {
     name: String,
+    /// The run that the last reading found; `None` while it is off.
+    run: Option<u64>,
     /// The last metadata that could be read.
     good: Option<Record>,
 }
 
 impl Readings {
-    /// Reads one domain from libvirt; the error is libvirt's own.
-    ///
-    /// Without flags, libvirt describes a running domain as it runs, and a stopped one as it would start.
-    pub(crate) fn read(
-        &mut self,
-        connection: &Connect,
-        domain: &virt::domain::Domain,
-        uuid: Uuid,
-        networks: &mut Networks,
-    ) -> Result<Event, virt::error::Error> {
+    /// The number of a reading that is about to begin.
+    pub(super) fn begin(&mut self) -> u64 {
         self.count += 1;
-        let reading = self.count;
-        let known = self.known.entry(uuid).or_default();
-        if let Ok(name) = domain.name() {
-            known.name = name;
-        }
-        let document = domain.xml_desc(0)?;
-        let mut domain = match domain_xml::parse(&document) {
-            Ok(domain) => domain,
-            Err(error) => return Ok(self.failed(uuid, error.to_string())),
-        };
-        for nic in &mut domain.nics {
-            if let Some(name) = nic.network.clone() {
-                let network = networks
-                    .entry(name)
-                    .or_insert_with_key(|name| describe(connection, name));
-                if let Some(network) = network {
-                    network.complete(nic);
-                }
-            }
-        }
-        Ok(self.found(uuid, domain, reading))
+        self.count
     }
 
-    /// Turns what a domain says into what the inventory is told.
+    /// Turns what libvirt says of a domain into what the inventory is told.
+    pub(super) fn take(&mut self, uuid: Uuid, described: Described, reading: u64) -> Event {
+        let known = self.known.entry(uuid).or_default();
+        if !described.name.is_empty() {
+            known.name = described.name;
+        }
+        known.run = described.id;
+        match described.domain {
+            Ok(domain) => self.found(uuid, domain, reading),
+            Err(error) => self.failed(uuid, error.to_string()),
+        }
+    }
+
     fn found(&mut self, uuid: Uuid, domain: Domain, reading: u64) -> Event {
         let known = self.known.entry(uuid).or_default();
         known.name.clone_from(&domain.name);
+        known.run = domain.id;
         let (record, problem) = match (domain.metadata, &known.good) {
             (Ok(record), _) => {
                 known.good = Some(record.clone());
@@ -90,7 +73,7 @@ impl Readings {
     }
 
     /// Says that a domain cannot be used as it is now.
-    pub(crate) fn failed(&self, uuid: Uuid, problem: String) -> Event {
+    pub(super) fn failed(&self, uuid: Uuid, problem: String) -> Event {
         let key = uuid.to_string();
         let name = match self.known.get(&uuid) {
             Some(known) if !known.name.is_empty() => known.name.clone(),
@@ -100,7 +83,7 @@ impl Readings {
     }
 
     /// Forgets a domain.
-    pub(crate) fn gone(&mut self, uuid: Uuid) -> Event {
+    pub(super) fn gone(&mut self, uuid: Uuid) -> Event {
         self.known.remove(&uuid);
         Event::Gone {
             key: uuid.to_string(),
@@ -108,27 +91,85 @@ impl Readings {
     }
 
     /// Forgets every domain but these.
-    pub(crate) fn keep_only(&mut self, here: &BTreeSet<Uuid>) {
+    pub(super) fn keep_only(&mut self, here: &BTreeSet<Uuid>) {
         self.known.retain(|uuid, _| here.contains(uuid));
+    }
+
+    /// Takes in which runs a list shows: a domain that cannot be read is not found again and again.
+    pub(super) fn note(&mut self, listed: &[Listed]) {
+        for it in listed {
+            self.known.entry(it.uuid).or_default().run = it.id;
+        }
+    }
+
+    /// The domains that a list shows otherwise than they were read last: come, gone, started or stopped since.
+    pub(super) fn differing(&self, listed: &[Listed]) -> BTreeSet<Uuid> {
+        let mut differing: BTreeSet<Uuid> = listed
+            .iter()
+            .filter(|it| self.known.get(&it.uuid).map(|known| known.run) != Some(it.id))
+            .map(|it| it.uuid)
+            .collect();
+        let here: BTreeSet<Uuid> = listed.iter().map(|it| it.uuid).collect();
+        differing.extend(self.known.keys().filter(|uuid| !here.contains(uuid)));
+        differing
     }
 }
 
-fn describe(connection: &Connect, name: &str) -> Option<Network> {
-    let described = connection
-        .lookup_network_by_name(name)
-        .and_then(|network| network.xml_desc(0));
-    let read = described
-        .map_err(|error| error.message().to_owned())
-        .and_then(|document| network_xml::parse(&document).map_err(|error| error.to_string()));
-    match read {
-        Ok(network) => Some(network),
-        Err(error) => {
-            tracing::debug!(
-                network = name,
-                error,
-                "a libvirt network tells nothing of its NICs"
-            );
-            None
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::libvirt::domain_xml;
+
+    fn readings(domains: &[(u128, Option<u64>)]) -> Readings {
+        let mut readings = Readings::default();
+        for (uuid, run) in domains {
+            let uuid = Uuid::from_u128(*uuid);
+            let run = run.map_or_else(String::new, |run| format!(" id='{run}'"));
+            let document =
+                format!("<domain{run}><name>of {uuid}</name><uuid>{uuid}</uuid></domain>");
+            let described = Described {
+                name: String::new(),
+                id: None,
+                domain: domain_xml::parse(&document),
+            };
+            let reading = readings.begin();
+            readings.take(uuid, described, reading);
         }
+        readings
+    }
+
+    #[test]
+    fn a_list_shows_who_came_went_started_and_stopped() {
+        let known = readings(&[(1, None), (2, Some(7)), (3, Some(8))]);
+        let same = [(1, None), (2, Some(7)), (3, Some(8))];
+        for (case, list, expected) in [
+            ("nothing", &same[..], &[][..]),
+            ("come", &[same[0], same[1], same[2], (4, None)], &[4]),
+            ("gone", &same[1..], &[1]),
+            ("started", &[(1, Some(9)), same[1], same[2]], &[1]),
+            ("stopped", &[same[0], (2, None), same[2]], &[2]),
+            ("started anew", &[same[0], (2, Some(10)), same[2]], &[2]),
+        ] {
+            let listed: Vec<Listed> = list
+                .iter()
+                .map(|(uuid, id)| Listed {
+                    uuid: Uuid::from_u128(*uuid),
+                    id: *id,
+                })
+                .collect();
+            let expected = expected.iter().map(|uuid| Uuid::from_u128(*uuid)).collect();
+            assert_eq!(known.differing(&listed), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_domain_that_cannot_be_read_is_no_news_in_the_next_list() {
+        let mut readings = Readings::default();
+        let uuid = Uuid::from_u128(5);
+        let listed = [Listed { uuid, id: Some(3) }];
+        assert_eq!(readings.differing(&listed), BTreeSet::from([uuid]));
+        readings.note(&listed);
+        readings.failed(uuid, "libvirt does not describe it".to_owned());
+        assert!(readings.differing(&listed).is_empty());
     }
 }

@@ -13,7 +13,9 @@ use crate::source::{Event, State};
 
 use host::{DEADLINE, Guest, URI, Watched, watch_libvirt};
 
+mod deaf;
 mod host;
+mod hung;
 mod last;
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use rustix::ioctl::{Getter, Opcode, ioctl};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::error::Elapsed;
@@ -23,15 +25,12 @@ use super::wire::{Wire, hang_up};
 use super::{Desk, stopped};
 use crate::identity::{FlowOrigin, Peer, Unknown};
 use crate::inventory::Slot;
+use crate::limits::Limit;
 
 /// The largest request head, in octets.
 const HEAD_MAX: usize = 8 * 1024;
-/// How long a guest may take to send one.
-const HEAD_TIME: Duration = Duration::from_secs(5);
 /// How long a connection waits for its guest to be known: within the second that EC2's SDKs allow.
 const HOLD_TIME: Duration = Duration::from_millis(900);
-/// How long a connection may last: enough for the largest user-data over a slow wire.
-const LIFE_TIME: Duration = Duration::from_secs(120);
 /// How long, and how much, a guest may go on sending once it has its answer.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_MAX: usize = 1024 * 1024;
@@ -56,20 +55,63 @@ pub(super) async fn attend(
     stop: watch::Receiver<bool>,
 ) {
     let stream = &connection.stream;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "connection lost before it was served");
-        return;
-    }
     let deadline = Instant::now() + HOLD_TIME;
     let turn = connection.place.turn(deadline).await;
     let peer = match turn {
         Some(_) => identify(&connection, &desk, deadline).await,
-        None => Peer::unknown(Unknown::Crowded),
+        None => {
+            desk.met(Limit::ServedConnections, connection.slot);
+            Peer::unknown(Unknown::Crowded)
+        }
     };
-    converse(stream, peer, &desk, router, stop).await;
+    let mut met = converse(stream, peer, &desk, router, stop).await;
     // The next in line need not wait for this guest to hang up.
     drop(turn);
-    linger(stream).await;
+    if met != Some(Limit::ConnectionTime) {
+        linger(stream).await;
+        if !taken(stream, desk.bounds.limits.connection_time).await {
+            met = Some(Limit::ConnectionTime);
+        }
+    }
+    if let Some(limit) = met {
+        desk.met(limit, connection.slot);
+    }
+    if met == Some(Limit::ConnectionTime) {
+        // Closed as usual, it would leave what is unsent to the kernel, which keeps it for minutes and counts it as nobody's.
+        let _reset = SockRef::from(&**stream).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// Waits until the guest has acknowledged all that it was sent: until then the kernel keeps it, so the connection keeps
+/// its place. `false`: it has not within `time`.
+async fn taken(stream: &TcpStream, time: Duration) -> bool {
+    let deadline = Instant::now() + time;
+    let mut rest = Duration::from_millis(20);
+    while unacknowledged(stream) > 0 {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(rest).await;
+        rest = (rest * 2).min(Duration::from_secs(1));
+    }
+    true
+}
+
+/// As asm-generic/ioctls.h has it under the name of TIOCOUTQ.
+const SIOCOUTQ: Opcode = 0x5411;
+
+/// Octets that were sent and are not acknowledged, and those that were not sent yet (SIOCOUTQ, tcp(7)).
+fn unacknowledged(stream: &TcpStream) -> i32 {
+    // The kernel goes on counting what a reset has left unsent; a connection that is no more has no peer (getpeername(2)).
+    if stream.peer_addr().is_err() {
+        return 0;
+    }
+    // SAFETY: the operation writes one int, which is what the getter has room for.
+    let getter = unsafe { Getter::<SIOCOUTQ, i32>::new() };
+    // SAFETY: as above; the descriptor is an open socket's for as long as it is borrowed.
+    let asked = unsafe { ioctl(stream, getter) };
+    // A socket that has no answer has nothing left to send.
+    asked.unwrap_or(0)
 }
 
 /// Ties the connection to the seat of its slot, waiting for one until `deadline`.
@@ -100,14 +142,15 @@ fn origin(connection: &Connection, desk: &Desk) -> Option<FlowOrigin> {
     desk.flows.origin(connection.remote, local)
 }
 
-/// Answers requests until either side has had enough.
+/// Answers requests until either side has had enough. Returns the limit that ended it, if one did.
 async fn converse(
     stream: &Arc<TcpStream>,
     peer: Peer,
     desk: &Desk,
     router: Router,
     stop: watch::Receiver<bool>,
-) {
+) -> Option<Limit> {
+    let limits = &desk.bounds.limits;
     let wire = Wire::new(Arc::clone(stream));
     let line = wire.line();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -119,7 +162,7 @@ async fn converse(
     let mut served = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
+            .header_read_timeout(limits.head_time)
             .max_header_size(HEAD_MAX)
             .max_buf_size(2 * HEAD_MAX)
             .half_close(true)
@@ -136,27 +179,39 @@ async fn converse(
             }
         }
     };
-    match while_alive(&wire, whole).await {
-        Ok(Ok(())) => {}
+    match while_alive(&wire, limits.connection_time, whole).await {
+        Ok(Ok(())) => None,
         Ok(Err(error)) => {
             if error.is_parse() && !wire.has_written() {
                 // What cannot be sent at once is not worth waiting for.
                 let _sent = stream.try_write(NOT_HTTP);
             }
             tracing::debug!(%error, slot = peer.seat.ok().map(|seat| seat.0), "connection ended early");
+            if error.is_timeout() {
+                Some(Limit::HeadTime)
+            } else {
+                error.is_parse_too_large().then_some(Limit::HeadSize)
+            }
         }
-        Err(_elapsed) => tracing::debug!("connection cut off: it lasted too long"),
+        Err(_elapsed) => {
+            tracing::debug!("connection cut off: it lasted too long");
+            Some(Limit::ConnectionTime)
+        }
     }
 }
 
 /// Cuts off what lasts longer than a connection may. Waiting for a change is no slowness of the guest's: its time begins
 /// anew once it has been answered.
-async fn while_alive<T>(wire: &Wire, whole: impl Future<Output = T>) -> Result<T, Elapsed> {
+async fn while_alive<T>(
+    wire: &Wire,
+    life: Duration,
+    whole: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
     let mut whole = pin!(whole);
     loop {
-        let deadline = wire.last_waited() + LIFE_TIME;
+        let deadline = wire.last_waited() + life;
         match timeout_at(deadline, whole.as_mut()).await {
-            Err(_early) if Instant::now() < wire.last_waited() + LIFE_TIME => {}
+            Err(_early) if Instant::now() < wire.last_waited() + life => {}
             ended => return ended,
         }
     }
@@ -222,7 +277,54 @@ mod tests {
                 }
                 tokio::time::sleep(seconds(after)).await;
             };
-            assert_eq!(while_alive(&wire, whole).await.is_ok(), ends, "{case}");
+            assert_eq!(
+                while_alive(&wire, seconds(120), whole).await.is_ok(),
+                ends,
+                "{case}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_guest_has_not_taken_keeps_its_connection_unless_that_is_no_more() {
+        use tokio::io::AsyncReadExt;
+        let small = |client: &TcpStream| {
+            let narrow = SockRef::from(client).set_recv_buffer_size(2048);
+            narrow.unwrap();
+        };
+        let full = |stream: &TcpStream| while stream.try_write(&[b'x'; 4096]).is_ok() {};
+        let short = Duration::from_millis(50);
+        for case in ["takes nothing", "takes all", "resets"] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap());
+            let (client, accepted) = tokio::join!(client, listener.accept());
+            let (mut client, stream) = (client.unwrap(), accepted.unwrap().0);
+            small(&client);
+            SockRef::from(&stream).set_send_buffer_size(2048).unwrap();
+            stream.writable().await.unwrap();
+            full(&stream);
+            hang_up(&stream).unwrap();
+            assert!(!taken(&stream, short).await, "{case}: at first");
+            let time = match case {
+                "takes nothing" => short,
+                "takes all" => {
+                    let mut all = Vec::new();
+                    client.read_to_end(&mut all).await.unwrap();
+                    LINGER_TIME * 20
+                }
+                _ => {
+                    SockRef::from(&client)
+                        .set_linger(Some(Duration::ZERO))
+                        .unwrap();
+                    drop(client);
+                    LINGER_TIME * 20
+                }
+            };
+            assert_eq!(
+                taken(&stream, time).await,
+                case != "takes nothing",
+                "{case}"
+            );
         }
     }
 

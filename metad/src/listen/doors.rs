@@ -4,8 +4,19 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
+
+/// Octets that the kernel keeps of an answer until its guest has taken them (it takes twice as many for itself). Left to
+/// grow, it keeps a megabyte for a guest that takes none, and guests have many connections.
+const SEND_BUFFER: usize = 128 * 1024;
+/// How long a guest may leave what it was sent unacknowledged, or its window shut.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long a connection is quiet before the kernel looks whether the guest still has it. It keeps the kernel programs'
+/// record of a connection that waits from being the one that was used least recently.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// The sockets that guests come in by.
 #[derive(Debug)]
@@ -16,8 +27,18 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    /// Takes sockets that do not block.
+    /// Takes sockets that do not block. What is set here, the connections that come in by them inherit.
     pub(super) fn open(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
+        for listener in &listeners {
+            let socket = SockRef::from(listener);
+            socket.set_tcp_nodelay(true)?;
+            socket.set_send_buffer_size(SEND_BUFFER)?;
+            socket.set_tcp_user_timeout(Some(SILENCE))?;
+            let alive = TcpKeepalive::new()
+                .with_time(KEEP_ALIVE)
+                .with_interval(KEEP_ALIVE / 4);
+            socket.set_tcp_keepalive(&alive)?;
+        }
         let watched = listeners.into_iter().map(TcpListener::from_std);
         Ok(Self {
             listeners: watched.collect::<io::Result<_>>()?,

@@ -130,6 +130,7 @@ fn seated(generation: u64) -> Snapshot {
         interface: "vnet1".into(),
         ifindex: IFINDEX,
         notice: Arc::default(),
+        meter: Arc::default(),
     };
     let mut snapshot = Snapshot::default();
     snapshot.seats.insert(SLOT, Arc::new(seat));

@@ -3,6 +3,7 @@
 
 mod ipv6;
 mod left;
+mod tcp;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -153,6 +154,7 @@ async fn configure(handle: &Handle, inside: &str, state: Far) -> Result<Mac, Vet
     let mac = far
         .mac
         .ok_or_else(|| VethError::Vanished(inside.to_owned()))?;
+    tcp::settle();
     let with_ipv6 = ipv6::is_there();
     if with_ipv6 && state == Far::New {
         ipv6::silence(&loopback, &far);

@@ -192,6 +192,12 @@ fn every_ipv6_refusal_is_dropped_unchanged_and_counted_under_its_reason() {
             ),
             ("udp", ipv6::udp(&to_us, b"x"), Reason::NotTcp),
             ("echo", ipv6::echo(&to_us), Reason::NotTcp),
+            ("given up", ipv6::given_up(&to_us), Reason::HopLimit),
+            (
+                "given up, of somebody else's",
+                with(ipv6::given_up(&to_us), &[(80, 1)]),
+                Reason::NotTcp,
+            ),
             (
                 "hop-by-hop options",
                 with(syn(), &[(20, 0)]),

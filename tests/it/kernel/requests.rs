@@ -109,6 +109,12 @@ fn every_refusal_is_dropped_unchanged_and_counted_under_its_reason() {
             frames::ipv4(&TO_US, 1, &[8, 0, 0, 0]),
             Reason::NotTcp,
         ),
+        ("given up", frames::given_up(&TO_US), Reason::HopLimit),
+        (
+            "given up, of somebody else's",
+            with(frames::given_up(&TO_US), &[(57, 1)]),
+            Reason::NotTcp,
+        ),
         (
             "first fragment",
             with(syn(), &[(20, 0x20)]),

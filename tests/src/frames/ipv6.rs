@@ -58,6 +58,21 @@ pub fn echo(ends: &Ends) -> Vec<u8> {
     packet(ends, ICMP, 64, &summed(ends, ICMP, message, 2))
 }
 
+/// What a router in the guest says once it has given up an answer of the service's.
+pub fn given_up(ends: &Ends) -> Vec<u8> {
+    let back = Ends {
+        from: ends.to,
+        to: ends.from,
+        from_port: ends.to_port,
+        to_port: ends.from_port,
+        ..*ends
+    };
+    let answer = tcp(&back, 0x10, 1, 2, b"answer");
+    let quoted = answer.get(14..).unwrap_or_default();
+    let message = [&[3, 0, 0, 0, 0, 0, 0, 0][..], quoted].concat();
+    packet(ends, ICMP, 64, &summed(ends, ICMP, message, 2))
+}
+
 /// A neighbour solicitation for `target`, with options of any kind.
 pub fn who_has(ends: &Ends, target: Ipv6Addr, options: &[u8]) -> Vec<u8> {
     discovery(ends, 135, 0, target, options)

@@ -57,6 +57,8 @@ pub struct Daemon {
     /// More words of `metad serve`.
     words: Vec<String>,
     supervisor: Option<Supervisor>,
+    /// A command that starts it.
+    under: Vec<String>,
 }
 
 impl Daemon {
@@ -79,6 +81,7 @@ impl Daemon {
             kept: None,
             words: Vec::new(),
             supervisor: None,
+            under: Vec::new(),
         };
         daemon.start_again()?;
         Ok(daemon)
@@ -98,7 +101,10 @@ impl Daemon {
         });
         match ready {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(status)) => bail!("metad ended ({status}):\n{}", self.log()),
+            Ok(Err(status)) => {
+                self.child = None;
+                bail!("metad ended ({status}):\n{}", self.log())
+            }
             Err(error) => Err(error).with_context(|| format!("its log:\n{}", self.log())),
         }
     }
@@ -127,18 +133,25 @@ impl Daemon {
         self.words = words.iter().map(|word| (*word).to_owned()).collect();
     }
 
-    fn spawn(&self, words: &[&str]) -> Result<Child> {
+    fn spawn(&self, more: &[&str]) -> Result<Child> {
         let log = File::options()
             .create(true)
             .append(true)
             .open(&self.log)
             .context("cannot open the log")?;
+        let mut words = self.under.clone();
+        words.push(binary()?.to_string_lossy().into_owned());
+        let program = words.remove(0);
         let mut command = match &self.supervisor {
-            None => Namespace::enter(&self.host, &binary()?.to_string_lossy()),
+            None => {
+                let mut command = Namespace::enter(&self.host, &program);
+                command.args(words);
+                command
+            }
             Some(supervisor) => supervisor.command(&self.host, &binary()?)?,
         };
         command.args(["serve", "--log", "info", "--config"]);
-        command.arg(&self.configuration).args(words);
+        command.arg(&self.configuration).args(more);
         command.args(&self.words);
         if let Some(kept) = &self.kept {
             command.env("RUNTIME_DIRECTORY", kept);
@@ -151,6 +164,11 @@ impl Daemon {
     /// (`RuntimeDirectoryPreserve=restart`).
     pub fn keep_run_directory(&mut self, run_directory: &str) {
         self.kept = Some(run_directory.to_owned());
+    }
+
+    /// Has it started from now on by this command, which is handed the daemon's own (`setpriv --nnp`).
+    pub fn start_under(&mut self, command: &[&str]) {
+        self.under = command.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// What `metad status --json` says.

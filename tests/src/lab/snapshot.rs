@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{Lab, until};
 
@@ -33,14 +34,35 @@ const QUESTIONS: [&str; 13] = [
     "tc -details chain show",
 ];
 
-/// Kernel settings that a route or a proxy would need.
-const SETTINGS: [&str; 2] = ["/proc/sys/net/ipv4", "/proc/sys/net/ipv6"];
+/// Kernel settings that a route, a proxy or a socket of ours would need.
+const SETTINGS: [&str; 4] = [
+    "/proc/sys/net/ipv4",
+    "/proc/sys/net/ipv6",
+    "/proc/sys/net/core",
+    "/proc/sys/net/netfilter",
+];
+
+/// Where a daemon could leave something that is called like it.
+const PLACES: [&str; 7] = [
+    "/run/netns",
+    "/sys/fs/bpf",
+    "/run",
+    "/var/lib",
+    "/var/tmp",
+    "/tmp",
+    "/etc",
+];
 
 /// A link that has just come up does its next thing within this time.
 const QUIET: Duration = Duration::from_millis(2500);
 
 /// Settings that the kernel itself keeps changing, or that cannot be read.
-const RESTLESS: [&str; 3] = ["tcp_fastopen_key", "stable_secret", "flush"];
+const RESTLESS: [&str; 4] = [
+    "tcp_fastopen_key",
+    "stable_secret",
+    "flush",
+    "nf_conntrack_count",
+];
 
 impl Snapshot {
     /// Asks the host for everything. The text of a question that fails is its error, so that a tool that is missing
@@ -70,13 +92,36 @@ impl Snapshot {
         for root in SETTINGS {
             host.within(|| settings(Path::new(root), &mut parts))?;
         }
-        for place in ["/run/netns", "/sys/fs/bpf", "/run"] {
+        for place in PLACES {
             parts.insert(
                 format!("files in {place}"),
                 names(Path::new(place), lab.name()),
             );
         }
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mounts = keep(&mounts, |line| {
+            let mut words = line.split(['/', ' ']);
+            words.any(|word| is_called(word, lab.name()))
+        });
+        parts.insert("mounts".to_owned(), mounts);
+        parts.insert("processes".to_owned(), processes(lab));
         Ok(Self { parts })
+    }
+
+    /// Waits until the host is as it was in this snapshot.
+    ///
+    /// # Errors
+    /// It does not become so; the differences are in the error.
+    pub fn restored(&self, lab: &Lab) -> Result<()> {
+        let mut left = Vec::new();
+        until("the host as it was", Duration::from_secs(60), || {
+            left = Self::take(lab).map_or_else(
+                |error| vec![format!("{error:#}")],
+                |now| self.differences(&now),
+            );
+            left.is_empty().then_some(())
+        })
+        .with_context(|| left.join("\n"))
     }
 
     /// Takes the host once links that have just come up have finished with themselves: address detection, multicast
@@ -169,18 +214,45 @@ fn settings(directory: &Path, parts: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Names that could be this daemon's; other labs of the sandbox have others.
+/// Names that could be this daemon's, and what is below them; other labs of the sandbox have others.
 fn names(directory: &Path, daemon: &str) -> String {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| {
-            name == daemon
-                || name
-                    .strip_prefix(daemon)
-                    .is_some_and(|rest| !rest.starts_with(|it: char| it.is_ascii_digit()))
-        })
-        .collect();
+    let mut names = Vec::new();
+    for entry in entries.filter(|it| is_called(&it.file_name().to_string_lossy(), daemon)) {
+        list(&entry.path(), &mut names);
+    }
     names.sort();
     names.join("\n")
+}
+
+fn list(path: &Path, names: &mut Vec<String>) {
+    names.push(path.display().to_string());
+    if path.is_dir() && !path.is_symlink() {
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            list(&entry.path(), names);
+        }
+    }
+}
+
+fn is_called(name: &str, daemon: &str) -> bool {
+    let rest = name.strip_prefix(daemon);
+    rest.is_some_and(|rest| !rest.starts_with(|it: char| it.is_ascii_digit()))
+}
+
+/// Processes of a metad in the host's namespace: a daemon, or a child that it has forgotten.
+fn processes(lab: &Lab) -> String {
+    let inode = |path: &Path| fs::metadata(path).map(|found| found.ino()).ok();
+    let host = inode(&lab.host().path());
+    let mut lines = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let process = entry.path();
+        let is_metad = fs::read_link(process.join("exe"))
+            .is_ok_and(|file| file.file_name().is_some_and(|name| name == "metad"));
+        if is_metad && inode(&process.join("ns/net")) == host {
+            let line = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+            lines.push(line.replace('\0', " "));
+        }
+    }
+    lines.sort();
+    lines.join("\n")
 }

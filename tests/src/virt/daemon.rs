@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::domain::Description;
 use super::guest::Guest;
@@ -44,6 +45,9 @@ const START_PATIENCE: Duration = Duration::from_secs(120);
 pub struct Libvirt {
     daemon: Child,
     directory: PathBuf,
+    /// What starts it.
+    command: Vec<String>,
+    uri: String,
 }
 
 impl Libvirt {
@@ -52,15 +56,45 @@ impl Libvirt {
     /// # Errors
     /// Outside a sandbox, or when a package is missing.
     pub fn start(directory: &Path) -> Result<Self> {
+        Self::start_as(&["libvirtd"], Path::new("/etc/libvirt"), "", URI, directory)
+    }
+
+    /// The same by another command, which finds its configuration in `etc`, `more` of it included, and its sockets in
+    /// `run`.
+    ///
+    /// # Errors
+    /// As [`Libvirt::start`].
+    pub(super) fn start_by(
+        command: &[&str],
+        etc: &Path,
+        more: &str,
+        run: &Path,
+        directory: &Path,
+    ) -> Result<Self> {
+        let socket = run.join("libvirt-sock");
+        let uri = format!("qemu+unix:///system?socket={}", socket.display());
+        Self::start_as(command, etc, more, &uri, directory)
+    }
+
+    fn start_as(
+        command: &[&str],
+        etc: &Path,
+        more: &str,
+        uri: &str,
+        directory: &Path,
+    ) -> Result<Self> {
         sandbox::demand()?;
         fs::create_dir_all(directory)?;
-        fs::create_dir_all("/etc/libvirt")?;
-        fs::write("/etc/libvirt/qemu.conf", QEMU_CONF)?;
-        fs::write("/etc/libvirt/libvirtd.conf", LIBVIRTD_CONF)?;
+        fs::create_dir_all(etc)?;
+        fs::write(etc.join("qemu.conf"), QEMU_CONF)?;
+        fs::write(etc.join("libvirtd.conf"), format!("{LIBVIRTD_CONF}{more}"))?;
         know_account(directory)?;
+        let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
         let mut libvirt = Self {
-            daemon: launch(directory)?,
+            daemon: launch(&command, directory)?,
             directory: directory.to_owned(),
+            command,
+            uri: uri.to_owned(),
         };
         libvirt.wait_ready()?;
         for network in Network::ALL {
@@ -72,33 +106,68 @@ impl Libvirt {
         Ok(libvirt)
     }
 
+    /// Where it answers.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.id()
+    }
+
     /// Runs one `virsh` command and returns its output.
     pub fn virsh<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<String> {
-        run(
-            "virsh",
-            ["--quiet", "--connect", URI].into_iter().chain(words),
-        )
+        let first = ["--quiet", "--connect", &self.uri].map(str::to_owned);
+        let words = words.into_iter().map(str::to_owned);
+        run("virsh", first.into_iter().chain(words))
     }
 
     /// Starts libvirtd again after [`Libvirt::stop`], with the networks and guests of before.
     pub fn start_again(&mut self) -> Result<()> {
-        self.daemon = launch(&self.directory)?;
+        self.daemon = launch(&self.command, &self.directory)?;
         self.wait_ready()
     }
 
     /// Ends libvirtd; networks and guests stay.
     pub fn stop(&mut self) {
+        self.end(Signal::TERM);
+    }
+
+    /// Kills libvirtd as the out-of-memory killer does; networks and guests stay.
+    pub fn kill(&mut self) {
+        self.end(Signal::KILL);
+    }
+
+    /// Whether it runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.daemon.try_wait(), Ok(None))
+    }
+
+    /// Has it hang while `act` runs: it takes connections and answers nothing.
+    ///
+    /// # Errors
+    /// It does not run, or `act` fails.
+    pub fn hung_while<T>(&mut self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        ensure!(self.runs(), "libvirtd does not run");
+        self.signal(Signal::STOP)?;
+        let done = act();
+        self.signal(Signal::CONT)?;
+        done
+    }
+
+    fn end(&mut self, signal: Signal) {
         // One that has ended has given its process id back.
-        if !matches!(self.daemon.try_wait(), Ok(None)) {
-            return;
+        if self.runs() {
+            let _ = self.signal(signal);
+            let _ = self.daemon.wait();
         }
-        let pid = i32::try_from(self.daemon.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.daemon.wait();
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.daemon.id()).ok();
+        let pid = pid.and_then(Pid::from_raw).context("no process id")?;
+        kill_process(pid, signal).context("cannot signal libvirtd")
     }
 
     /// Defines a guest and starts it.
@@ -108,7 +177,7 @@ impl Libvirt {
 
     fn wait_ready(&mut self) -> Result<()> {
         let log = self.directory.join(LOG);
-        let daemon = &mut self.daemon;
+        let (daemon, uri) = (&mut self.daemon, self.uri.as_str());
         until(START_PATIENCE, "libvirtd to answer", || {
             if let Some(status) = daemon.try_wait()? {
                 bail!(
@@ -116,7 +185,7 @@ impl Libvirt {
                     fs::read_to_string(&log).unwrap_or_default().trim()
                 );
             }
-            Ok(run("virsh", ["--quiet", "--connect", URI, "uri"]).ok())
+            Ok(run("virsh", ["--quiet", "--connect", uri, "uri"]).ok())
         })?;
         Ok(())
     }
@@ -153,14 +222,16 @@ fn know_account(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn launch(directory: &Path) -> Result<Child> {
+fn launch(command: &[String], directory: &Path) -> Result<Child> {
     let log = directory.join(LOG);
     let log = File::options()
         .create(true)
         .append(true)
         .open(&log)
         .with_context(|| format!("cannot write {}", log.display()))?;
-    Command::new("libvirtd")
+    let (program, words) = command.split_first().context("an empty command")?;
+    Command::new(program)
+        .args(words)
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

@@ -156,6 +156,44 @@ impl Guest {
         self.directory.join(CONTROL)
     }
 
+    /// Moves it to another host while it runs, `to` being that one's URI as libvirt sees it from here. Its control
+    /// socket and console are other files there.
+    ///
+    /// # Errors
+    /// It stays where it is.
+    pub fn migrate(&mut self, from: &Libvirt, to: &str) -> Result<()> {
+        let moved = self.directory.join("moved");
+        fs::create_dir_all(&moved)?;
+        let document = from.virsh(["dumpxml", "--migratable", &self.name])?;
+        let (old, new) = (self.directory.to_string_lossy(), moved.to_string_lossy());
+        let file = moved.join("domain.xml");
+        let paths = |name: &str| (format!("{old}/{name}"), format!("{new}/{name}"));
+        let [console, control] = [CONSOLE, CONTROL].map(paths);
+        let document = document
+            .replace(&console.0, &console.1)
+            .replace(&control.0, &control.1);
+        fs::write(&file, document)?;
+        let socket = format!("unix://{new}/migration.sock");
+        from.virsh([
+            "migrate",
+            "--live",
+            "--p2p",
+            "--persistent",
+            "--undefinesource",
+            "--xml",
+            &file.to_string_lossy(),
+            "--persistent-xml",
+            &file.to_string_lossy(),
+            "--migrateuri",
+            &socket,
+            "--desturi",
+            to,
+            &self.name,
+        ])?;
+        self.directory = moved;
+        Ok(())
+    }
+
     /// The taps of its NICs, `(MAC, tap)`, as libvirt names them now.
     pub fn taps(&self, libvirt: &Libvirt) -> Result<Vec<(String, String)>> {
         let table = libvirt.virsh(["domiflist", &self.name])?;

@@ -9,11 +9,17 @@ use super::daemon::{Libvirt, URI};
 use crate::lab::Daemon;
 use crate::sandbox;
 
+/// What its metad is called.
+const NAME: &str = "metad";
+
 /// Dropped, metad stops first and libvirtd then. Guests end with the sandbox.
 #[derive(Debug)]
 pub struct Host {
     pub metad: Daemon,
     pub libvirt: Libvirt,
+    directory: PathBuf,
+    /// Where metad looks for libvirt.
+    uri: String,
 }
 
 impl Host {
@@ -24,27 +30,68 @@ impl Host {
     pub fn start(directory: &Path) -> Result<Self> {
         sandbox::demand()?;
         let libvirt = Libvirt::start(directory)?;
-        let metad = start_metad(directory)?;
-        Ok(Self { metad, libvirt })
+        let metad = start_metad(directory, URI)?;
+        Ok(Self {
+            metad,
+            libvirt,
+            directory: directory.to_owned(),
+            uri: URI.to_owned(),
+        })
+    }
+
+    /// Where this host's files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Stops metad and starts it with another way to libvirt.
+    ///
+    /// # Errors
+    /// It does not stop, or does not become ready.
+    pub fn look_at(&mut self, uri: &str) -> Result<()> {
+        if self.uri != uri {
+            self.metad.stop()?;
+            configure(NAME, &self.directory, uri)?;
+            self.metad.start_again()?;
+            uri.clone_into(&mut self.uri);
+        }
+        Ok(())
+    }
+
+    /// Makes the host what it was at the start, whatever a test that failed has left.
+    ///
+    /// # Errors
+    /// A daemon does not start.
+    pub fn mend(&mut self) -> Result<()> {
+        if !self.libvirt.runs() {
+            self.libvirt.start_again()?;
+        }
+        self.look_at(URI)
     }
 }
 
 /// Starts metad beside a libvirtd that runs already.
-fn start_metad(directory: &Path) -> Result<Daemon> {
+fn start_metad(directory: &Path, uri: &str) -> Result<Daemon> {
+    let configuration = configure(NAME, directory, uri)?;
+    let here = PathBuf::from("/proc/self/ns/net");
+    Daemon::start_at(here, configuration, directory.join("metad.log"))
+}
+
+/// Writes the configuration of a metad called `name` that follows this libvirt.
+pub(super) fn configure(name: &str, directory: &Path, uri: &str) -> Result<PathBuf> {
     let records = directory.join("instances.d");
     fs::create_dir_all(&records)?;
     let configuration = directory.join("metad.toml");
     fs::write(
         &configuration,
         format!(
-            "name = \"metad\"\nstate-directory = {:?}\n\n[datapath]\ninterfaces = [\"virbr+\"]\n\n\
-             [[source]]\nkind = \"libvirt\"\nuri = {URI:?}\n\n\
+            "name = {name:?}\nstate-directory = {:?}\n\n[datapath]\ninterfaces = [\"virbr+\"]\n\n\
+             [[source]]\nkind = \"libvirt\"\nuri = {uri:?}\n\n\
              [[source]]\nkind = \"directory\"\npath = {records:?}\n",
             directory.join("state")
         ),
     )?;
-    let here = PathBuf::from("/proc/self/ns/net");
-    Daemon::start_at(here, configuration, directory.join("metad.log"))
+    Ok(configuration)
 }
 
 /// One request as metad logged it.

@@ -112,12 +112,26 @@ fn six(identifier: u64) -> Ipv6Addr {
 pub struct Nic {
     network: Network,
     number: u8,
+    tap: Option<&'static str>,
 }
 
 impl Nic {
     /// The NIC with this number.
     pub const fn new(network: Network, number: u8) -> Self {
-        Self { network, number }
+        Self {
+            network,
+            number,
+            tap: None,
+        }
+    }
+
+    /// The same on a tap of this name; it must not be one that libvirt would choose itself.
+    #[must_use]
+    pub const fn on_tap(self, tap: &'static str) -> Self {
+        Self {
+            tap: Some(tap),
+            ..self
+        }
     }
 
     /// The network it is on.
@@ -151,8 +165,11 @@ impl Nic {
 
     /// The `<interface>` element; also what a hot-plug hands to libvirt.
     pub(super) fn xml(self) -> String {
+        let tap = self
+            .tap
+            .map_or_else(String::new, |tap| format!("<target dev='{tap}'/>"));
         format!(
-            "<interface type='network'><mac address='{}'/><source network='{}'/><model type='virtio'/></interface>",
+            "<interface type='network'><mac address='{}'/><source network='{}'/>{tap}<model type='virtio'/></interface>",
             self.mac(),
             self.network.name()
         )

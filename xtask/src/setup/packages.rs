@@ -108,10 +108,14 @@ const CLIENTS: &[Package] = &[
     program("npm", "npm"),
 ];
 
+/// libFuzzer is C++.
+const FUZZ: &[Package] = &[program("g++", "c++")];
+
 /// Lists what the purpose needs and this machine lacks, in the order of installation.
 pub(super) fn missing(purpose: Purpose) -> Vec<&'static Package> {
     let groups: &[&'static [Package]] = match purpose {
         Purpose::Build | Purpose::Ci => &[BUILD],
+        Purpose::Fuzz => &[BUILD, FUZZ],
         Purpose::Net => &[BUILD, NET],
         Purpose::Clients => &[BUILD, NET, CLIENTS],
         Purpose::Test | Purpose::Demo => &[BUILD, NET, GUEST],

@@ -47,7 +47,7 @@ pub(super) fn check(file: &File) -> Vec<Finding> {
             ));
         }
     }
-    if !is_generated(file) {
+    if !is_generated(file) && !is_input(file) {
         findings.extend(marks(file));
     }
     findings
@@ -65,6 +65,13 @@ fn is_unit_tests(file: &File) -> bool {
 /// Licences and the lock file are not ours to word.
 fn is_generated(file: &File) -> bool {
     file.path.ends_with(".lock") || file.path.starts_with("LICENSE")
+}
+
+/// What fuzzing starts from and has found is whatever it is.
+fn is_input(file: &File) -> bool {
+    ["fuzz/seeds/", "fuzz/corpus/"]
+        .iter()
+        .any(|place| file.path.starts_with(place))
 }
 
 fn names(file: &File) -> Option<Finding> {

@@ -244,11 +244,12 @@ fn reachable(source: &Source, facts: &SourceFacts) -> Finding {
     match (&facts.subjects, source) {
         (Ok(count), Source::Libvirt { .. }) => ok(&what, format!("domains: {count}")),
         (Ok(count), Source::Directory { .. }) => ok(&what, format!("records: {count}")),
-        (Err(why), Source::Libvirt { uri }) => missing(
+        // `metad serve` starts without it and tries again until it is there.
+        (Err(why), Source::Libvirt { uri }) => warning(
             &what,
             why.clone(),
             format!(
-                "`virsh -r -c {uri} list` must work: is libvirtd (or virtqemud) running, and the URI right?"
+                "`virsh -r -c {uri} list` must work before its guests are answered: is libvirtd (or virtqemud) running, and the URI right?"
             ),
         ),
         // An empty directory says the same as none, so nothing fails without it.

@@ -16,6 +16,7 @@ fn interface(index: u32, name: &str) -> Interface {
         controller: None,
         is_bridge: name.starts_with("virbr"),
         is_tap: name.starts_with("vnet"),
+        is_tun: name.starts_with("vnet"),
         mac: None,
     }
 }
@@ -174,7 +175,7 @@ fn each_lack_around_it_is_found_alone() {
         (
             "no libvirt",
             with(|f| f.sources[0].subjects = Err("Failed to connect socket".to_owned())),
-            &[("libvirt qemu:///system", Missing)],
+            &[("libvirt qemu:///system", Warning)],
         ),
         (
             "no directory",

@@ -1,16 +1,14 @@
 //! The daemon as the administrator sees it.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::sync::watch;
 
-use crate::admin::{self, Host, Query, QueryError, Reply, Status};
+use crate::admin::{self, Host, Problem, Query, QueryError, Reply, Status};
 use crate::conductor::Outputs;
 use crate::config::Config;
-use crate::http::answer_as;
-use crate::instance::Mac;
-use crate::inventory::Hosted;
+use crate::inventory::{Slot, Snapshot};
+use crate::limits::Bounds;
 use crate::settings::StateDesk;
 use crate::signer::{Certificate, Signer};
 
@@ -18,6 +16,7 @@ use crate::signer::{Certificate, Signer};
 pub(super) struct Daemon {
     name: String,
     outputs: Outputs,
+    bounds: Arc<Bounds>,
     signer: Signer,
     state: StateDesk,
     stop: watch::Sender<bool>,
@@ -27,6 +26,7 @@ impl Daemon {
     pub(super) fn new(
         config: &Config,
         outputs: &Outputs,
+        bounds: Arc<Bounds>,
         signer: Signer,
         state: StateDesk,
         stop: watch::Sender<bool>,
@@ -34,6 +34,7 @@ impl Daemon {
         Self {
             name: config.name.to_string(),
             outputs: outputs.clone(),
+            bounds,
             signer,
             state,
             stop,
@@ -43,57 +44,30 @@ impl Daemon {
 
 impl Host for Daemon {
     fn status(&self) -> Status {
-        let (interfaces, counters) = {
+        let snapshot = self.outputs.snapshot.load();
+        let (interfaces, counters, refused) = {
             let datapath = self
                 .outputs
                 .datapath
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            (datapath.interfaces(), datapath.counters())
+            let refused = datapath
+                .refused()
+                .map(|(slot, why)| refused(&snapshot, slot, why));
+            (
+                datapath.interfaces(),
+                datapath.counters(),
+                refused.collect::<Vec<_>>(),
+            )
         };
-        Status::new(
-            &self.name,
-            &self.outputs.snapshot.load(),
-            interfaces,
-            counters,
-        )
+        let limits = self.bounds.counts();
+        let mut status = Status::new(&self.name, &snapshot, interfaces, counters, limits);
+        status.problems.extend(refused);
+        status
     }
 
     fn query(&self, query: &Query) -> Result<Reply, QueryError> {
-        let snapshot = self.outputs.snapshot.load();
-        let hosted = snapshot.instances.get(&query.instance).ok_or_else(|| {
-            let known = snapshot.instances.keys().map(String::as_str);
-            QueryError::unknown_instance(&query.instance, known)
-        })?;
-        let nic = nic(hosted, query)?;
-        let no_nic = || QueryError::NoNic {
-            instance: query.instance.clone(),
-        };
-        let answers = hosted.answers.get(nic).ok_or_else(no_nic)?;
-        let method = match query.method {
-            admin::Method::Get => Method::GET,
-            admin::Method::Head => Method::HEAD,
-        };
-        let headers = headers(query)?;
-        let address = None;
-        let (status, headers, body) = answer_as(
-            &self.signer,
-            &hosted.instance,
-            answers,
-            address,
-            &method,
-            &query.path,
-            &headers,
-        );
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), text(value)));
-        Ok(Reply {
-            status: status.as_u16(),
-            headers: headers.collect(),
-            body,
-        })
+        admin::answer(&self.outputs.snapshot.load(), &self.signer, query)
     }
 
     fn certificate(&self) -> Certificate {
@@ -109,33 +83,19 @@ impl Host for Daemon {
     }
 }
 
-/// The NIC that the query names, or the first that is seated, or the first.
-fn nic(hosted: &Hosted, query: &Query) -> Result<usize, QueryError> {
-    let nics = &hosted.instance.nics;
-    let Some(text) = &query.nic else {
-        return Ok(hosted.seats.iter().position(Option::is_some).unwrap_or(0));
-    };
-    let mac = text.parse::<Mac>().map_err(|error| QueryError::Malformed {
-        what: error.to_string(),
-    })?;
-    nics.iter()
-        .position(|nic| nic.mac == mac)
-        .ok_or_else(|| QueryError::UnknownNic {
-            instance: query.instance.clone(),
-            mac: mac.to_string(),
-            nics: nics.iter().map(|nic| nic.mac.to_string()).collect(),
-        })
-}
-
-fn headers(query: &Query) -> Result<HeaderMap, QueryError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &query.headers {
-        let malformed = || QueryError::Malformed {
-            what: format!("`{name}: {value}` is no header"),
-        };
-        let key = name.parse::<HeaderName>().ok().ok_or_else(malformed)?;
-        let value = value.parse::<HeaderValue>().ok().ok_or_else(malformed)?;
-        headers.append(key, value);
+/// A NIC that has a seat and no place in the kernel's table.
+fn refused(snapshot: &Snapshot, slot: Slot, why: &str) -> Problem {
+    match snapshot.seats.get(&slot) {
+        Some(seat) => Problem {
+            subject: seat.instance.name.clone(),
+            problem: format!(
+                "NIC {} on {} is not answered: {why}",
+                seat.mac, seat.interface
+            ),
+        },
+        None => Problem {
+            subject: format!("slot {slot}"),
+            problem: why.to_owned(),
+        },
     }
-    Ok(headers)
 }

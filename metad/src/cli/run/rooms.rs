@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::datapath::{Datapath, KernelFlows};
 use crate::interfaces::watch as interfaces;
 use crate::inventory::{Inventory, Ledger, Snapshot};
+use crate::limits::Bounds;
 use crate::listen::{self, Desk};
 use crate::settings::{Files, Loaded, Secret, StateDesk};
 use crate::signer::Signer;
@@ -70,8 +71,11 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         LedgerFile::new(config.ledger()),
     );
     let signer = open_signer(config)?;
+    let bounds = Arc::new(Bounds::new(config.limits));
     let desk = Desk {
         keep_alive: config.keep_alive,
+        bounds: Arc::clone(&bounds),
+        descriptors: descriptors(),
         state: slow.state.clone(),
         open: house.door(),
         farewell: house.farewell(),
@@ -112,6 +116,7 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
     let daemon = Daemon::new(
         config,
         &slow.outputs,
+        bounds,
         signer,
         slow.state.clone(),
         stop.clone(),
@@ -175,12 +180,7 @@ impl SlowSide {
             ledger: LedgerFile::new(config.ledger()),
             orders,
         };
-        let names = config.sources.iter().map(ToString::to_string).collect();
-        let roles = config.roles.iter().map(|role| role.name.clone());
-        let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names)
-            .with_roles(roles);
-        let inventory = with_state(inventory, config, &files);
-        let conductor = Conductor::new(inventory, inputs, outputs.clone());
+        let conductor = Conductor::new(inventory(config, &files), inputs, outputs.clone());
         Ok(Self {
             helm,
             outputs,
@@ -225,6 +225,30 @@ fn copies(doors: &[Door]) -> std::io::Result<Vec<(String, OwnedFd)>> {
         Ok((door.name.to_owned(), socket))
     };
     doors.iter().map(copy).collect()
+}
+
+/// Lets the process have as many file descriptors open as it may, and says how many: connections are what they go to.
+fn descriptors() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let allowed = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: allowed.maximum,
+        ..allowed
+    };
+    let raised = setrlimit(Resource::Nofile, all);
+    let may = match raised {
+        Ok(()) => allowed.maximum,
+        Err(_kept) => allowed.current,
+    };
+    may.map_or(usize::MAX, |may| may.try_into().unwrap_or(usize::MAX))
+}
+
+/// Makes the inventory of what is configured and kept.
+fn inventory(config: &Config, files: &Files) -> Inventory {
+    let names = config.sources.iter().map(ToString::to_string).collect();
+    let roles = config.roles.iter().map(|role| role.name.clone());
+    let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names);
+    with_state(inventory.with_roles(roles), config, files)
 }
 
 /// Hands over what is kept. Guests are answered without it too, and `metad status` says what is missing.

@@ -26,6 +26,7 @@ fn interface(
         ifindex,
         role,
         attached: attached.ok(),
+        guard: (role == Role::Port && attached.is_ok()).then_some(GuardedBy::Native),
         problem: attached.err().map(str::to_owned),
     }
 }
@@ -38,6 +39,7 @@ fn instance(name: &str, running: bool, nics: Vec<NicStatus>) -> InstanceStatus {
         running,
         nics,
         nocloud_url: Some("http://169.254.169.254/nocloud/".to_owned()),
+        limits: BTreeMap::new(),
     }
 }
 
@@ -51,15 +53,21 @@ fn busy() -> Status {
         ],
         instances: vec![
             instance("db1", false, vec![nic("52:54:00:00:00:03", None)]),
-            instance("stub", true, Vec::new()),
-            instance(
-                "web1",
-                true,
-                vec![
-                    nic("52:54:00:00:00:01", Some(("vnet0", 12, 1))),
-                    nic("52:54:00:00:00:02", Some(("vnet1", 13, 2))),
-                ],
-            ),
+            InstanceStatus {
+                limits: BTreeMap::from([("requests".to_owned(), 12), ("waiters".to_owned(), 4)]),
+                ..instance("stub", true, Vec::new())
+            },
+            InstanceStatus {
+                limits: BTreeMap::from([("requests".to_owned(), 5000)]),
+                ..instance(
+                    "web1",
+                    true,
+                    vec![
+                        nic("52:54:00:00:00:01", Some(("vnet0", 12, 1))),
+                        nic("52:54:00:00:00:02", Some(("vnet1", 13, 2))),
+                    ],
+                )
+            },
         ],
         sources: vec![
             SourceStatus { name: "libvirt qemu:///system".to_owned(), away: None, subjects: 3 },
@@ -85,6 +93,11 @@ fn busy() -> Status {
                 ("reason-of-tomorrow".to_owned(), 1),
             ]),
         },
+        limits: BTreeMap::from([
+            ("requests".to_owned(), 5012),
+            ("waiters".to_owned(), 4),
+            ("limit-of-tomorrow".to_owned(), 1),
+        ]),
     }
 }
 

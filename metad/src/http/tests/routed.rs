@@ -14,7 +14,7 @@ use crate::inventory::Seat;
 
 /// A socket that remembers its hop limit.
 #[derive(Default)]
-struct Rope(Mutex<Option<u8>>);
+pub(super) struct Rope(Mutex<Option<u8>>);
 
 impl Line for Rope {
     fn set_hop_limit(&self, hops: u8) -> io::Result<()> {
@@ -34,6 +34,7 @@ fn seat(guest: &Guest, generation: u64) -> Seat {
         ifindex: 9,
         answers: Arc::new(guest.answers.clone()),
         notice: Arc::default(),
+        meter: Arc::default(),
     }
 }
 
@@ -46,6 +47,7 @@ pub(super) fn app(guest: &Guest) -> App {
         state: StateDesk::default(),
         signer: guest.signer.clone(),
         keep_alive: false,
+        bounds: Arc::default(),
     }
 }
 
@@ -204,7 +206,24 @@ async fn body_is_ignored_up_to_its_limit() {
 
 /// Keeps what is logged.
 #[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    /// Has this thread log here until the guard is dropped.
+    pub(super) fn open(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(self.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Page {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
@@ -229,13 +248,7 @@ impl<'a> MakeWriter<'a> for Page {
 async fn each_request_is_one_line_without_secrets() {
     let guest = Guest::new();
     let page = Page::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .without_time()
-        .with_target(false)
-        .with_writer(page.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = page.open();
     let ttl = Ttl::new(60).unwrap();
     let token = guest
         .tokens
@@ -255,7 +268,7 @@ async fn each_request_is_one_line_without_secrets() {
     let mut nobody = request("GET", "/", &[]);
     nobody.extensions_mut().insert(peer(Err(Unknown::Mismatch)));
     ask(&app(&guest), nobody).await;
-    let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+    let log = page.text();
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines.len(), 3, "{log}");
     let begin = " INFO request guest=web1 mac=52:54:00:00:00:01 interface=vnet1 method=GET path=";

@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::*;
-use crate::inventory::WAITING_MAX;
 use world::{World, told};
 
 const TIME: &str = "/latest/meta-data/spot/termination-time";
@@ -217,8 +216,9 @@ async fn rules_are_kept_before_the_wait_and_after_it() {
 async fn so_many_may_wait_and_others_are_not_kept_from_asking() {
     let world = World::new(2);
     let path = format!("{HOST}?wait_for_change=true&timeout_sec=100");
-    let waiting: Vec<_> = (0..WAITING_MAX).map(|_| world.ask(0, &path)).collect();
-    world.until_waiting(0, WAITING_MAX).await;
+    let waiters = world.app.bounds.limits.waiters;
+    let waiting: Vec<_> = (0..waiters).map(|_| world.ask(0, &path)).collect();
+    world.until_waiting(0, waiters).await;
     assert_eq!(world.get(&path).await.status, 503, "one too many");
     assert_eq!(world.get(HOST).await.status, 200, "who does not wait");
     let other = world.ask(1, &path);

@@ -129,7 +129,7 @@ fn a_notice_rings_for_its_own_instance_and_outlives_its_answers() {
     let rings = |resolution: Resolution| {
         let rings = |notice: &Arc<Notice>| {
             let rung = resolution.notices.iter().any(|it| Arc::ptr_eq(it, notice));
-            let waiting = notice.wait().unwrap();
+            let waiting = notice.wait(16).unwrap();
             let mut listening = pin!(waiting.rung());
             listening.as_mut().enable();
             for notice in &resolution.notices {

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use virt::connect::Connect;
 use virt::domain::Domain;
 
-use crate::libvirt::{Session, events, metadata, start};
+use crate::libvirt::session::Limits;
+use crate::libvirt::{Session, events, metadata, start_with};
 use crate::source::{Change, Event, Outlet, State, Subject};
 
 pub(super) const URI: &str = "test:///default";
@@ -39,6 +40,11 @@ pub(super) fn inhabit() {
 
 pub(super) fn watch_libvirt(uri: &str) -> Watched {
     inhabit();
+    watch_within(uri, Limits::default())
+}
+
+/// Watches without keeping a subscription of the process's own.
+pub(super) fn watch_within(uri: &str, limits: Limits) -> Watched {
     let (sender, changes) = mpsc::channel(64);
     let reread = Arc::new(Notify::new());
     let outlet = Outlet {
@@ -46,7 +52,7 @@ pub(super) fn watch_libvirt(uri: &str) -> Watched {
         changes: sender,
         reread: Arc::clone(&reread),
     };
-    let session = start(uri.to_owned(), outlet).unwrap();
+    let session = start_with(uri.to_owned(), outlet, limits).unwrap();
     Watched {
         session,
         changes,
@@ -122,6 +128,11 @@ pub(super) struct Guest {
 impl Guest {
     pub(super) fn define(name: &str) -> Self {
         inhabit();
+        Self::define_alone(name)
+    }
+
+    /// Defines one without keeping a subscription of the process's own.
+    pub(super) fn define_alone(name: &str) -> Self {
         let connection = Connect::open(Some(URI)).unwrap();
         let uuid =
             Uuid::from_u128(0x5254_0000_0000_4000_8000_0000_0000_0000 + u128::from(checksum(name)));

@@ -43,10 +43,9 @@ fn until_it_waits(thread: &JoinHandle<()>, task: &Path) {
     }
 }
 
-#[tokio::test]
-async fn an_event_that_meets_a_subscription_leaving_deafens_nobody() {
-    inhabit();
-    let guest = Guest::define("leaving");
+/// Starts the guest in the moment in which `connection` takes a subscription of its own back: its event meets the
+/// lock.
+pub(super) fn start_while_leaving(connection: &Connect, guest: &Guest) {
     let domain = guest.domain.clone();
     let start = move || {
         let (sender, receiver) = channel();
@@ -59,7 +58,6 @@ async fn an_event_that_meets_a_subscription_leaving_deafens_nobody() {
         until_it_waits(&starting, &task);
         starting
     };
-    let connection = Connect::open_read_only(Some(URI)).unwrap();
     let (started, starting) = channel();
     let opaque = Box::into_raw(Box::new(Leaving {
         start: Box::new(start),
@@ -84,7 +82,13 @@ async fn an_event_that_meets_a_subscription_leaving_deafens_nobody() {
     let taken_back = unsafe { sys::virConnectDomainEventDeregisterAny(pointer, id) };
     assert!(taken_back >= 0);
     starting.recv().unwrap().join().unwrap();
+}
 
+#[tokio::test]
+async fn an_event_that_meets_a_subscription_leaving_deafens_nobody() {
+    inhabit();
+    let guest = Guest::define("leaving");
+    start_while_leaving(&Connect::open_read_only(Some(URI)).unwrap(), &guest);
     let mut libvirt = watch_libvirt(URI);
     libvirt.connected().await;
     guest.domain.destroy().unwrap();

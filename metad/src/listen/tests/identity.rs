@@ -131,6 +131,7 @@ async fn edited_instance_is_read_at_the_next_request() {
         instance: Arc::new(instance),
         interface: "vnet1".into(),
         notice: Arc::clone(&seat.notice),
+        meter: Arc::clone(&seat.meter),
         ..*seat.as_ref()
     };
     snapshot.seats.insert(SLOT, Arc::new(seat));
@@ -168,7 +169,7 @@ async fn hop_limit_is_on_the_socket_that_carries_the_token() {
             stream: Arc::clone(&stream),
             remote,
             slot: Some(SLOT),
-            place: Crowd::default().enter(Some(SLOT)).unwrap(),
+            place: Crowd::new(room(&service.desk)).enter(Some(SLOT)).unwrap(),
         };
         let router = http::router(
             App {
@@ -177,6 +178,7 @@ async fn hop_limit_is_on_the_socket_that_carries_the_token() {
                 signer: service.desk.signer.clone(),
                 state: service.desk.state.clone(),
                 keep_alive: false,
+                bounds: Arc::clone(&service.desk.bounds),
             },
             service.stop.subscribe(),
         );

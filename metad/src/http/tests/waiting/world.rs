@@ -7,16 +7,19 @@ use super::*;
 use crate::identity::Peer;
 use crate::instance::Mac;
 use crate::inventory::{Notice, Seat};
+use crate::limits::Meter;
 
 /// Guests, each with an instance of its own in the slot of its number.
 pub(super) struct World {
     pub(super) app: App,
     pub(super) stop: watch::Sender<bool>,
     pub(super) notices: Vec<Arc<Notice>>,
+    pub(super) meters: Vec<Arc<Meter>>,
 }
 
 impl World {
     pub(super) fn new(guests: u32) -> Self {
+        let meters = (0..guests).map(|_| Arc::default()).collect();
         let notices = (0..guests).map(|_| Arc::default()).collect();
         let world = Self {
             app: App {
@@ -25,9 +28,11 @@ impl World {
                 signer: Guest::new().signer,
                 state: StateDesk::default(),
                 keep_alive: false,
+                bounds: Arc::default(),
             },
             stop: watch::channel(false).0,
             notices,
+            meters,
         };
         let instance = sample::instance();
         let answers = Arc::new(render::answers(&instance, 0));
@@ -58,6 +63,7 @@ impl World {
             ifindex: 9,
             answers,
             notice: Arc::clone(&self.notices[slot as usize]),
+            meter: Arc::clone(&self.meters[slot as usize]),
         }
     }
 
