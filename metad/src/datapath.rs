@@ -11,6 +11,7 @@ mod guard;
 mod layout;
 mod load;
 mod pins;
+pub(crate) mod release;
 mod remove;
 mod steps;
 mod strangers;

@@ -15,7 +15,7 @@ use super::host::Daemon;
 use super::house::House;
 use super::sockets::Door;
 use super::sources::Sources;
-use super::{Ending, ready};
+use super::{Ending, descriptors, ready};
 use crate::admin::{self, Claim};
 use crate::conductor::{Conductor, Helm, Inputs, LedgerFile, Outputs, Progress};
 use crate::config::Config;
@@ -217,7 +217,7 @@ impl SlowSide {
         Desk {
             keep_alive: config.keep_alive,
             bounds: Arc::clone(bounds),
-            descriptors: descriptors(),
+            descriptors: descriptors::most(),
             state: self.state.clone(),
             open: house.door(),
             farewell: house.farewell(),
@@ -244,22 +244,6 @@ fn copies(doors: &[Door]) -> std::io::Result<Vec<(String, OwnedFd)>> {
         Ok((door.name.to_owned(), socket))
     };
     doors.iter().map(copy).collect()
-}
-
-/// Lets the process have as many file descriptors open as it may, and says how many: connections are what they go to.
-fn descriptors() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let allowed = getrlimit(Resource::Nofile);
-    let all = Rlimit {
-        current: allowed.maximum,
-        ..allowed
-    };
-    let raised = setrlimit(Resource::Nofile, all);
-    let may = match raised {
-        Ok(()) => allowed.maximum,
-        Err(_kept) => allowed.current,
-    };
-    may.map_or(usize::MAX, |may| may.try_into().unwrap_or(usize::MAX))
 }
 
 /// Makes the inventory of what is configured and kept.
