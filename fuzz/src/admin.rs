@@ -8,6 +8,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use metad::admin::{Counters, Host, Query, QueryError, Reply, Status, answer, routes};
 use metad::inventory::{Inventory, Snapshot};
+use metad::limits::Bounds;
 use metad::settings::{
     Decision, Errand, Outcome, Plan, Refusal, StateDesk, Stored, Wish, World, decide,
     leave_password,
@@ -141,7 +142,9 @@ fn wished(inventory: &mut Inventory, wish: Wish) -> Result<Outcome, Refusal> {
 
 impl Host for Daemon {
     fn status(&self) -> Status {
-        Status::new("metad", &self.snapshot, Vec::new(), Counters::default())
+        let met = Bounds::default();
+        let counters = Counters::default();
+        Status::new("metad", &self.snapshot, Vec::new(), counters, met.counts())
     }
 
     fn query(&self, query: &Query) -> Result<Reply, QueryError> {

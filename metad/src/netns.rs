@@ -101,6 +101,11 @@ impl Namespace {
     }
 }
 
+/// Where the namespace called `name` is, or will be.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name)
+}
+
 /// Removes the namespace called `name` and every interface in it. `false`: there was none.
 ///
 /// # Errors

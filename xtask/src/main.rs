@@ -52,11 +52,11 @@ enum Task {
         #[arg(long)]
         debug: bool,
     },
-    /// Run the tests: all floors in order, or one
+    /// Run the tests: all floors but `kernels` in order, or one
     Test {
         #[arg(value_enum)]
         floor: Option<test::Floor>,
-        /// Only tests whose name contains this
+        /// Only tests whose name contains this; for `kernels`, also a kernel: `bookworm`, `bookworm::vlan`
         #[arg(long)]
         filter: Option<String>,
     },

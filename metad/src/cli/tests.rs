@@ -28,8 +28,8 @@ pub(super) fn assert_snapshot(name: &str, text: &str) {
     );
 }
 
-const COMMANDS: [&str; 12] = [
-    "serve", "check", "status", "query", "identity", "set", "unset", "settings", "password",
+const COMMANDS: [&str; 13] = [
+    "serve", "check", "status", "query", "identity", "set", "unset", "settings", "password", "up",
     "down", "domain", "network",
 ];
 

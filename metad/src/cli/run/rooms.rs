@@ -61,6 +61,7 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         ledger,
         heirloom,
     } = stand;
+    let (signer, tokens) = (open_signer(config)?, Tokens::open(&config.token_key())?);
     let (stop, stopped) = watch::channel(false);
     let mut slow = SlowSide::open(config, datapath, stopped.clone()).await?;
     slow.come_up(config, ledger).await?;
@@ -70,9 +71,8 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         stop.clone(),
         LedgerFile::new(config.ledger()),
     );
-    let signer = open_signer(config)?;
     let bounds = Arc::new(Bounds::new(config.limits));
-    let desk = slow.desk(config, &house, &bounds, &signer)?;
+    let desk = slow.desk(config, &house, &bounds, tokens, signer.clone());
     let guests = copies(&doors).context("cannot copy the guests' sockets")?;
     let listeners: Vec<TcpListener> = doors.into_iter().map(|door| door.listener).collect();
     let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
@@ -166,12 +166,7 @@ impl SlowSide {
             ledger: LedgerFile::new(config.ledger()),
             orders,
         };
-        let names = config.sources.iter().map(ToString::to_string).collect();
-        let roles = config.roles.iter().map(|role| role.name.clone());
-        let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names)
-            .with_roles(roles);
-        let inventory = with_state(inventory, config, &files);
-        let conductor = Conductor::new(inventory, inputs, outputs.clone());
+        let conductor = Conductor::new(inventory(config, &files), inputs, outputs.clone());
         Ok(Self {
             helm,
             outputs,
@@ -181,31 +176,6 @@ impl SlowSide {
             following,
             _roles: followers,
             conducting: tokio::spawn(conductor.run(stopped)),
-        })
-    }
-
-    /// What the listener is to know of it.
-    fn desk(
-        &self,
-        config: &Config,
-        house: &House,
-        bounds: &Arc<Bounds>,
-        signer: &Signer,
-    ) -> Result<Desk> {
-        Ok(Desk {
-            keep_alive: config.keep_alive,
-            bounds: Arc::clone(bounds),
-            descriptors: descriptors::most(),
-            state: self.state.clone(),
-            open: house.door(),
-            farewell: house.farewell(),
-            ..Desk::new(
-                Arc::clone(&self.outputs.snapshot),
-                Arc::clone(&self.outputs.swapped),
-                Arc::<KernelFlows>::clone(&self.flows),
-                Tokens::open(&config.token_key())?,
-                signer.clone(),
-            )
         })
     }
 
@@ -228,6 +198,33 @@ impl SlowSide {
         }
     }
 
+    /// What the listener asks of the rooms.
+    fn desk(
+        &self,
+        config: &Config,
+        house: &House,
+        bounds: &Arc<Bounds>,
+        tokens: Tokens,
+        signer: Signer,
+    ) -> Desk {
+        let outputs = &self.outputs;
+        Desk {
+            keep_alive: config.keep_alive,
+            bounds: Arc::clone(bounds),
+            descriptors: descriptors::most(),
+            state: self.state.clone(),
+            open: house.door(),
+            farewell: house.farewell(),
+            ..Desk::new(
+                Arc::clone(&outputs.snapshot),
+                Arc::clone(&outputs.swapped),
+                Arc::<KernelFlows>::clone(&self.flows),
+                tokens,
+                signer,
+            )
+        }
+    }
+
     fn close(self) {
         self.sources.stop();
         self.following.abort();
@@ -241,6 +238,14 @@ fn copies(doors: &[Door]) -> std::io::Result<Vec<(String, OwnedFd)>> {
         Ok((door.name.to_owned(), socket))
     };
     doors.iter().map(copy).collect()
+}
+
+/// Makes the inventory of what is configured and kept.
+fn inventory(config: &Config, files: &Files) -> Inventory {
+    let names = config.sources.iter().map(ToString::to_string).collect();
+    let roles = config.roles.iter().map(|role| role.name.clone());
+    let inventory = Inventory::new(config.datapath.identity, config.defaults.clone(), names);
+    with_state(inventory.with_roles(roles), config, files)
 }
 
 /// Hands over what is kept. Guests are answered without it too, and `metad status` says what is missing.
