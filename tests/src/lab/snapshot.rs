@@ -136,7 +136,13 @@ impl Snapshot {
             if now != last.0 {
                 last = (now, Instant::now());
             }
-            (last.1.elapsed() >= QUIET).then(|| last.0.clone())
+            // On a busy host, the detection of duplicate addresses outlasts any quiet.
+            let detects = last
+                .0
+                .parts
+                .values()
+                .any(|text| text.contains(" tentative"));
+            (!detects && last.1.elapsed() >= QUIET).then(|| last.0.clone())
         })
     }
 
