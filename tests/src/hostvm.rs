@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-pub use conversation::Said;
 use conversation::Conversation;
+pub use conversation::Said;
 
 use crate::image::{self, HostImage};
 use crate::sandbox;
@@ -176,7 +176,10 @@ fn start(
         .arg("-initrd")
         .arg(&image.kernel.initrd)
         .args(["-drive", &drive(&image.disk, "qcow2", "snapshot=on")])
-        .args(["-drive", &drive(&image.kernel.modules, "raw", "readonly=on")])
+        .args([
+            "-drive",
+            &drive(&image.kernel.modules, "raw", "readonly=on"),
+        ])
         .args(["-drive", &drive(payload, "raw", "readonly=on")])
         .args(["-serial", &format!("file:{}", console.display())])
         .args([

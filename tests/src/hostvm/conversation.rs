@@ -121,9 +121,9 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 fn encode(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len().div_ceil(3) * 4);
     for chunk in octets.chunks(3) {
-        let joined = chunk.iter().fold(0_usize, |joined, octet| {
-            joined << 8 | usize::from(*octet)
-        });
+        let joined = chunk
+            .iter()
+            .fold(0_usize, |joined, octet| joined << 8 | usize::from(*octet));
         let value = joined << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let digit = ALPHABET.get(value >> (18 - 6 * place) & 0x3f);

@@ -92,7 +92,8 @@ fn build(debian: Debian, scratch: &Scratch, progress: &Progress) -> Result<PathB
     rootfs::systemctl(&root, "enable", &["lab-shell.service"])?;
     rootfs::systemctl(&root, "mask", &MASKED)?;
     rootfs::make_new(&root)?;
-    progress.step(&format!("host of {suite}: making a disk image of it"), || {
-        rootfs::disk(&root, scratch, DISK_SIZE)
-    })
+    progress.step(
+        &format!("host of {suite}: making a disk image of it"),
+        || rootfs::disk(&root, scratch, DISK_SIZE),
+    )
 }

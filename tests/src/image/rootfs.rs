@@ -37,12 +37,7 @@ pub(super) const OPTIONS: [&str; 7] = [
 ];
 
 /// Installs packages, separated by commas, of a Debian release into the directory `root`, which must not be there.
-pub(super) fn install(
-    options: &[&str],
-    suite: &str,
-    packages: &str,
-    root: &Path,
-) -> Result<()> {
+pub(super) fn install(options: &[&str], suite: &str, packages: &str, root: &Path) -> Result<()> {
     let include = format!("--include={packages}");
     let words = PROGRAM_WORDS.iter().chain(options);
     let mut arguments: Vec<&OsStr> = words.map(|word| (*word).as_ref()).collect();

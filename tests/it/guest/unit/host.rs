@@ -67,7 +67,12 @@ impl ServiceHost {
             .keep();
         let payload = directory.join("payload");
         bring(&payload)?;
-        let image = image::host(&Cache::open()?, image::UNIT_HOST, Reuse::Yes, &Progress::new())?;
+        let image = image::host(
+            &Cache::open()?,
+            image::UNIT_HOST,
+            Reuse::Yes,
+            &Progress::new(),
+        )?;
         let mut vm = HostVm::boot(&image, &payload, &directory)?;
         vm.must(PREPARE)?;
         // Its units, its name in /run and the mount of /run/netns come with the first `ip netns add`.
@@ -90,11 +95,7 @@ impl ServiceHost {
         if let Err(error) = self.vm.must(&start) {
             return Err(error.context(format!("its journal:\n{}", self.log()?)));
         }
-        self.vm.wait(
-            STARTS,
-            "guests to be seated",
-            SEATED,
-        )?;
+        self.vm.wait(STARTS, "guests to be seated", SEATED)?;
         Ok(())
     }
 
@@ -119,7 +120,7 @@ impl ServiceHost {
         self.vm.wait(
             SOON,
             "the end of metad",
-            "systemctl --quiet is-active metad metad-host && exit 1; [ ! -e /run/metad ]",
+            "! systemctl show metad metad-host --property ActiveState --value | grep -qE 'activating|^active' && [ ! -e /run/metad ]",
         )?;
         Ok(())
     }
@@ -146,7 +147,9 @@ impl ServiceHost {
 
     /// Waits until every guest under load has been answered once more.
     pub(super) fn answered_more(&mut self) -> Result<()> {
-        let count = self.vm.must("cat /run/load/g1 /run/load/g2 2>/dev/null | grep -c '^0 ' || true")?;
+        let count = self
+            .vm
+            .must("cat /run/load/g1 /run/load/g2 2>/dev/null | grep -c '^0 ' || true")?;
         let before: usize = count.trim().parse().context("no count")?;
         self.vm.wait(
             STARTS,
@@ -160,7 +163,7 @@ impl ServiceHost {
     pub(super) fn exercise(&mut self) -> Result<()> {
         self.vm.wait(STARTS, "guests to be seated", SEATED)?;
         let token = self.token("g1")?;
-        self.get_with("g1", &token, "meta-data/iam/security-credentials/web")?;
+        self.credentials(&token)?;
         self.get_with("g1", &token, "dynamic/instance-identity/rsa2048")?;
         self.get("g1", "http://[fd00:ec2::254]/latest/meta-data/hostname")?;
         self.get("g2", "http://169.254.169.254/install/kickstart.cfg")?;
@@ -168,6 +171,16 @@ impl ServiceHost {
             "metad set g1 tags/instance/role web; metad settings; metad unset g1 tags/instance/role; metad status; metad query --as g1 /latest/user-data",
         )?;
         Ok(())
+    }
+
+    /// The credentials of g1's role, once the command has printed them.
+    pub(super) fn credentials(&mut self, token: &str) -> Result<String> {
+        let path = "meta-data/iam/security-credentials/web";
+        self.vm.wait(
+            STARTS,
+            "a role's credentials",
+            &with("g1", token, path, "-f"),
+        )
     }
 
     /// The service's journal since its unit was last started by a person.
@@ -230,10 +243,7 @@ pub(super) fn commands(section: &str, from: &str) -> Result<Vec<String>> {
         .take_while(|line| line.starts_with("    "))
         .map(|line| line.trim().to_owned())
         .collect();
-    ensure!(
-        !lines.is_empty(),
-        "the README has no `{from}` in {section}"
-    );
+    ensure!(!lines.is_empty(), "the README has no `{from}` in {section}");
     Ok(lines)
 }
 

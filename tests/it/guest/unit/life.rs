@@ -10,7 +10,11 @@ fn it_says_when_it_is_ready_and_what_has_its_name_is_there() -> Result<()> {
     let shown = host
         .vm
         .must("systemctl show metad --property Type,ActiveState,SubState,NRestarts")?;
-    for expected in ["Type=notify\n", "ActiveState=active\n", "SubState=running\n"] {
+    for expected in [
+        "Type=notify\n",
+        "ActiveState=active\n",
+        "SubState=running\n",
+    ] {
         ensure!(shown.contains(expected), "no {expected}in:\n{shown}");
     }
     // As an administrator looks into it, outside of the unit.

@@ -16,8 +16,14 @@ const CUT_OFF: [i32; 2] = [52, 56];
 fn no_request_fails_while_it_restarts() -> Result<()> {
     let mut host = host()?;
     let outcomes = under_load(&mut host, "systemctl restart metad")?;
-    let failed: Vec<_> = outcomes.iter().filter(|(status, _)| **status != 0).collect();
-    ensure!(failed.is_empty(), "requests failed, as (curl's status, how many): {failed:?}");
+    let failed: Vec<_> = outcomes
+        .iter()
+        .filter(|(status, _)| **status != 0)
+        .collect();
+    ensure!(
+        failed.is_empty(),
+        "requests failed, as (curl's status, how many): {failed:?}"
+    );
     Ok(())
 }
 
@@ -70,7 +76,9 @@ fn under_load(host: &mut ServiceHost, disturb: &str) -> Result<BTreeMap<i32, usi
         let asked = host.vm.must(&format!("cat /run/load/{guest}"))?;
         for line in asked.lines() {
             let (status, answer) = line.split_once(' ').context("half a line")?;
-            let status = status.parse().with_context(|| format!("no status: {line}"))?;
+            let status = status
+                .parse()
+                .with_context(|| format!("no status: {line}"))?;
             ensure!(
                 status != 0 || answer == format!("{guest}.example.org"),
                 "{guest} was answered `{answer}`"
