@@ -18,6 +18,7 @@ pub mod ignition;
 mod kernel;
 mod rootfs;
 mod small;
+mod suite;
 
 pub use cache::Cache;
 pub use command::run;
@@ -26,6 +27,7 @@ pub use file::copy_out;
 pub use host_kernel::{HostKernel, KernelPackage};
 pub use kernel::Kernel;
 pub use rootfs::ext4;
+pub use suite::{ROOT_TAG, Suite, SuiteKernel};
 
 /// Whether what the cache holds may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,17 @@ pub fn debian(
 pub fn small(cache: &Cache, reuse: Reuse, progress: &Progress) -> Result<SmallImage> {
     let kernel = kernel::ready(cache, reuse, progress)?;
     small::ready(cache, &kernel, reuse, progress)
+}
+
+/// Returns the kernel that a release gives its hosts, fetched if the cache does not hold it. Needs root and the network
+/// then; it is none of [`all`], since only the matrix of kernels boots it.
+pub fn suite_kernel(
+    cache: &Cache,
+    suite: Suite,
+    reuse: Reuse,
+    progress: &Progress,
+) -> Result<SuiteKernel> {
+    suite::ready(cache, suite, reuse, progress)
 }
 
 /// A KVM host to boot: everything but metad.

@@ -157,7 +157,7 @@ fn copy_needed(tree: &Path, root: &Path) -> Result<()> {
 }
 
 /// The modules of depmod's list that `wanted` needs, each behind what it needs itself.
-fn in_order<'a>(dependencies: &'a str, wanted: &[&str]) -> Vec<&'a str> {
+pub(super) fn in_order<'a>(dependencies: &'a str, wanted: &[&str]) -> Vec<&'a str> {
     let mut order = Vec::new();
     for wanted in wanted {
         let line = dependencies
