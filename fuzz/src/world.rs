@@ -102,6 +102,7 @@ pub(crate) fn interfaces() -> Interfaces {
         controller: (index != 3).then_some(3),
         is_bridge: index == 3,
         is_tap: index != 3,
+        is_tun: index != 3,
         mac: None,
     };
     let mut all = Interfaces::default();

@@ -4,6 +4,8 @@
 pub const GUEST_INGRESS: &str = "guest_ingress";
 /// Brings answers back; on the ingress of the host's end of metad's veth.
 pub const REPLY: &str = "reply";
+/// Drops floods of metadata frames before they cost anything; in front of [`GUEST_INGRESS`] on taps, if it is asked for.
+pub const FLOOD_GUARD: &str = "flood_guard";
 
 /// [`crate::abi::NicKey`] to [`crate::abi::NicSlot`]: who may ask.
 pub const NICS: &str = "NICS";

@@ -1,12 +1,12 @@
 //! Counters, and the bounded voice of the kernel side.
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_log_ebpf::info;
 use metad_common::names::LOG_INTERVAL_NS;
 use metad_common::reason::{Counted, Reason, counter_index};
 
 use crate::maps;
-use crate::packet::Packet;
 
 /// Counts one.
 #[inline(always)]
@@ -21,7 +21,7 @@ pub(crate) fn bump(counted: Counted) {
 
 /// Logs a drop, if asked to and not too soon after the last one on this CPU.
 #[inline(always)]
-pub(crate) fn explain(packet: &Packet, reason: Reason) {
+pub(crate) fn explain<C: EbpfContext>(ctx: &C, ifindex: u32, reason: Reason) {
     if !maps::log_drops() {
         return;
     }
@@ -36,12 +36,7 @@ pub(crate) fn explain(packet: &Packet, reason: Reason) {
         unsafe { *last = before };
         return;
     }
-    info!(
-        packet.context(),
-        "dropped on interface {}: {}",
-        packet.ifindex(),
-        reason.name()
-    );
+    info!(ctx, "dropped on interface {}: {}", ifindex, reason.name());
 }
 
 /// Nanoseconds of the boot clock.

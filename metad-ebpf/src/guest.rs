@@ -10,20 +10,26 @@ use metad_common::verdict::Segment;
 use crate::packet::Packet;
 use crate::{Action, count, limit, maps, redirect};
 
-/// Delivers a segment into metad's namespace, under an address that only its NIC can have.
+/// The connection that a segment belongs to.
+pub(crate) struct Connection {
+    ifindex: u32,
+    /// The interface that stands in the guest's [`NicKey`].
+    identity: u32,
+    /// The NIC's IPv6 is off, and the segment is IPv6.
+    refused: bool,
+    asked_mac: [u8; 6],
+    pub(crate) key: FlowKey,
+}
+
+/// Finds out who sends a segment.
 #[inline(always)]
-pub(crate) fn deliver(packet: &Packet, segment: &Segment) -> Result<Action, Reason> {
-    let ifindex = packet.ifindex();
+pub(crate) fn connection(ifindex: u32, segment: &Segment) -> Result<Connection, Reason> {
     // SAFETY: the value is read at once and nothing here writes to this map.
     let port = unsafe { maps::PORTS.get(ifindex) }.ok_or(Reason::UnknownInterface)?;
     let identity = port.identity;
     // SAFETY: as above.
     let nic = unsafe { maps::NICS.get(NicKey::new(identity, segment.guest_mac)) };
-    let Some(nic) = nic else {
-        report(ifindex, segment.guest_mac);
-        return Err(Reason::UnknownSender);
-    };
-    let slot = nic.slot;
+    let nic = nic.ok_or(Reason::UnknownSender)?;
     // Where IPv6 is off, metad's namespace refuses the connection by itself, and at once.
     let refused = nic.without_ipv6 != 0 && segment.service.ipv6().is_some();
     let daemon_port = if refused {
@@ -31,11 +37,32 @@ pub(crate) fn deliver(packet: &Packet, segment: &Segment) -> Result<Action, Reas
     } else {
         segment.asked_port
     };
-    let key = FlowKey::new(slot, segment.service, segment.guest_port, daemon_port);
-    let asked_mac = segment.answers_from(port.mac);
-    remember(segment, key, ifindex, identity, asked_mac)?;
+    Ok(Connection {
+        ifindex,
+        identity,
+        refused,
+        asked_mac: segment.answers_from(port.mac),
+        key: FlowKey::new(nic.slot, segment.service, segment.guest_port, daemon_port),
+    })
+}
+
+/// Delivers a segment into metad's namespace, under an address that only its NIC can have.
+#[inline(always)]
+pub(crate) fn deliver(packet: &Packet, segment: &Segment) -> Result<Action, Reason> {
+    let ifindex = packet.ifindex();
+    let connection = match connection(ifindex, segment) {
+        Ok(connection) => connection,
+        Err(reason) => {
+            if reason == Reason::UnknownSender {
+                report(ifindex, segment.guest_mac);
+            }
+            return Err(reason);
+        }
+    };
+    remember(segment, &connection)?;
+    let slot = connection.key.slot;
     if let (Some(asked), Some(inside)) = (segment.service.ipv6(), segment.service.ipv6_inside()) {
-        if refused {
+        if connection.refused {
             let port = offset::IPV6_TCP + offset::DESTINATION_PORT;
             packet.rewrite_port(port, segment.asked_port, CLOSED_PORT)?;
         }
@@ -51,11 +78,28 @@ pub(crate) fn deliver(packet: &Packet, segment: &Segment) -> Result<Action, Reas
     Ok(redirect::into_peer(maps::veth_ifindex()))
 }
 
-/// Whether frames from outside the host arrive on the packet's interface.
+/// Whether frames from outside the host arrive on the interface.
 #[inline(always)]
-pub(crate) fn leads_outside(packet: &Packet) -> bool {
+pub(crate) fn leads_outside(ifindex: u32) -> bool {
     // SAFETY: the value is read at once and nothing here writes to this map.
-    unsafe { maps::PORTS.get(packet.ifindex()) }.is_some_and(|port| port.outside != 0)
+    unsafe { maps::PORTS.get(ifindex) }.is_some_and(|port| port.outside != 0)
+}
+
+/// Whether the connection is remembered as the segment has it; refuses what would take over another address's.
+#[inline(always)]
+pub(crate) fn is_remembered(segment: &Segment, connection: &Connection) -> Result<bool, Reason> {
+    // SAFETY: the value is read before anything is written to this map.
+    let Some(known) = (unsafe { maps::FLOWS.get(connection.key) }) else {
+        return Ok(false);
+    };
+    let same = known.ifindex == connection.ifindex
+        && known.guest_address == segment.guest_address
+        && known.asked_mac == connection.asked_mac
+        && known.asked_port == segment.asked_port;
+    if !same && !segment.opens && known.guest_address != segment.guest_address {
+        return Err(Reason::FlowMismatch);
+    }
+    Ok(same)
 }
 
 /// Records where the connection's answers go. A connection is made anew by its SYN only, or once it was forgotten.
@@ -63,50 +107,40 @@ pub(crate) fn leads_outside(packet: &Packet) -> bool {
 /// Whatever is recorded takes a token of its slot's, a change too: the kernel makes room for that before it finds the old
 /// entry.
 #[inline(always)]
-fn remember(
-    segment: &Segment,
-    key: FlowKey,
-    ifindex: u32,
-    identity: u32,
-    asked_mac: [u8; 6],
-) -> Result<(), Reason> {
-    // SAFETY: the value is read before anything is written to this map.
-    if let Some(known) = unsafe { maps::FLOWS.get(key) } {
-        let same = known.ifindex == ifindex
-            && known.guest_address == segment.guest_address
-            && known.asked_mac == asked_mac
-            && known.asked_port == segment.asked_port;
-        if same {
-            return Ok(());
-        }
-        if !segment.opens && known.guest_address != segment.guest_address {
-            return Err(Reason::FlowMismatch);
-        }
+fn remember(segment: &Segment, connection: &Connection) -> Result<(), Reason> {
+    if is_remembered(segment, connection)? {
+        return Ok(());
     }
-    limit::admit(key.slot)?;
+    limit::admit(connection.key.slot)?;
     if !segment.opens {
         count::bump(Counted::Tally(Tally::Recalled));
     }
     let flow = Flow {
-        ifindex,
-        identity,
+        ifindex: connection.ifindex,
+        identity: connection.identity,
         guest_address: segment.guest_address,
         guest_mac: segment.guest_mac,
-        asked_mac,
+        asked_mac: connection.asked_mac,
         asked_port: segment.asked_port,
         zero: [0; 2],
     };
-    maps::FLOWS.insert(key, flow, 0).or(Err(Reason::FlowsFull))
+    let kept = maps::FLOWS.insert(connection.key, flow, 0);
+    kept.or(Err(Reason::FlowsFull))
+}
+
+/// Whether a stranger was reported on the interface so lately that another one is not.
+#[inline(always)]
+pub(crate) fn reported_lately(ifindex: u32, now: u64) -> bool {
+    // SAFETY: the value is read before anything is written to this map.
+    unsafe { maps::REPORTED.get(ifindex) }
+        .is_some_and(|last| now.wrapping_sub(*last) < REPORT_INTERVAL_NS)
 }
 
 /// Tells the daemon of a sender it does not know, at most once in a while for each interface.
 #[inline(always)]
 fn report(ifindex: u32, mac: [u8; 6]) {
     let now = count::now_ns();
-    // SAFETY: the value is read before anything is written to this map.
-    if let Some(last) = unsafe { maps::REPORTED.get(ifindex) }
-        && now.wrapping_sub(*last) < REPORT_INTERVAL_NS
-    {
+    if reported_lately(ifindex, now) {
         return;
     }
     // A lost entry or report only means that the next attempt reports again.

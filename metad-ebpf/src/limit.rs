@@ -44,6 +44,27 @@ pub(crate) fn admit(slot: u32) -> Result<(), Reason> {
     Ok(())
 }
 
+/// Whether the slot's bucket is empty. Nothing is taken: whoever lets the connection in will.
+#[inline(always)]
+pub(crate) fn is_spent(slot: u32) -> bool {
+    let limit = maps::connection_limit();
+    if limit.is_off() {
+        return false;
+    }
+    // SAFETY: the value is read at once; a token that another CPU takes meanwhile is missed, which errs for the guest.
+    let full_at = unsafe { maps::BUCKETS.get(slot) }.map(|bucket| bucket.full_at);
+    full_at.is_some_and(|full_at| limit.take(full_at, count::now_ns()).is_none())
+}
+
+/// Counts a connection that was refused elsewhere than in [`admit`].
+#[inline(always)]
+pub(crate) fn refuse(slot: u32) {
+    if let Some(bucket) = maps::BUCKETS.get_ptr_mut(slot) {
+        // SAFETY: as in `admit`.
+        add(unsafe { &raw mut (*bucket).refused }, 1);
+    }
+}
+
 /// Adds to a word of a map's value, whoever else does.
 #[inline(always)]
 #[cfg(target_arch = "bpf")]

@@ -1,7 +1,7 @@
 //! The kernel programs of metad: they act on the verdicts of metad-common and decide nothing themselves.
 //!
 //! `guest_ingress` sits on the ingress of bridges, their ports and single taps; `reply` on the ingress of the host's
-//! end of the veth into metad's namespace.
+//! end of the veth into metad's namespace; `flood_guard` in front of `guest_ingress` on taps, where it is asked for.
 
 #![no_std]
 #![no_main]
@@ -10,21 +10,25 @@
 
 mod arp;
 mod count;
+mod guard;
 mod guest;
 mod limit;
 mod maps;
 mod neighbour;
 mod packet;
+mod raw;
 mod redirect;
 mod reply;
 
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
-use aya_ebpf::macros::classifier;
-use aya_ebpf::programs::TcContext;
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
 use metad_common::reason::{Counted, Reason};
 use metad_common::verdict::{ReplyVerdict, Verdict, classify, classify_reply};
 
 use crate::packet::Packet;
+use crate::raw::Raw;
 
 /// Where an attached program leaves a packet.
 type Action = i32;
@@ -34,7 +38,7 @@ type Action = i32;
 fn guest_ingress(ctx: TcContext) -> Action {
     let packet = Packet::new(ctx);
     let verdict = classify(&packet);
-    if verdict.may_be_anothers() && guest::leads_outside(&packet) {
+    if verdict.may_be_anothers() && guest::leads_outside(packet.ifindex()) {
         return TC_ACT_UNSPEC;
     }
     let outcome = match verdict {
@@ -59,13 +63,25 @@ fn reply(ctx: TcContext) -> Action {
     settle(&packet, outcome)
 }
 
+/// Drops, before there is a socket buffer, what `guest_ingress` would drop. Everything else passes as it is.
+#[xdp]
+fn flood_guard(ctx: XdpContext) -> u32 {
+    let frame = Raw::new(ctx);
+    let Some(reason) = guard::refusal(&frame) else {
+        return XDP_PASS;
+    };
+    count::bump(Counted::Dropped(reason));
+    count::explain(frame.context(), frame.ifindex(), reason);
+    XDP_DROP
+}
+
 #[inline(always)]
 fn settle(packet: &Packet, outcome: Result<Action, Reason>) -> Action {
     match outcome {
         Ok(action) => action,
         Err(reason) => {
             count::bump(Counted::Dropped(reason));
-            count::explain(packet, reason);
+            count::explain(packet.context(), packet.ifindex(), reason);
             TC_ACT_SHOT
         }
     }

@@ -249,7 +249,10 @@ impl Conductor {
     /// frame. Publish before learn: the first frame of a guest must find its seat.
     fn settle(&mut self) {
         self.gone.clear();
-        if self.stance == Stance::Aside {
+        // Aside, nothing is tried: a moment that has passed would be waited for without end.
+        self.retry = None;
+        // Before the host's interfaces are known, what an earlier daemon left on them would look like nobody's.
+        if self.stance == Stance::Aside || !self.progress.attached {
             self.report();
             return;
         }

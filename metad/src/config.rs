@@ -76,6 +76,8 @@ pub struct Datapath {
     pub attach: Attach,
     /// Whether the kernel programs report each drop, at a bounded rate.
     pub log_drops: bool,
+    /// Whether taps get the flood guard.
+    pub flood_guard: bool,
 }
 
 /// What the kernel programs know a guest by.
@@ -189,6 +191,7 @@ impl Default for Datapath {
             identity: Identity::Port,
             attach: Attach::Auto,
             log_drops: false,
+            flood_guard: false,
         }
     }
 }

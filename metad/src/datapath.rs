@@ -7,6 +7,7 @@ mod attach;
 mod counters;
 mod flows;
 mod follow;
+mod guard;
 mod layout;
 mod load;
 mod pins;
@@ -22,11 +23,13 @@ use metad_common::names;
 
 pub use self::attach::AttachError;
 pub use self::flows::KernelFlows;
+pub use self::guard::GuardError;
 pub use self::load::{Globals, LoadError, OBJECT, object_loader};
 pub use self::remove::{Leftover, Removal, Traces, remove};
 pub use self::strangers::Strangers;
 
 use self::attach::Attachments;
+use self::guard::Guards;
 use self::layout::Layout;
 use self::load::Kernel;
 use crate::admin::{Counters, InterfaceStatus};
@@ -39,6 +42,7 @@ use crate::netns::veth::Veth;
 pub struct Datapath {
     kernel: Kernel,
     attachments: Attachments,
+    guards: Guards,
     config: Config,
     /// What the kernel's table of NICs holds; we are its only writer.
     nics: BTreeMap<NicKey, NicSlot>,
@@ -76,6 +80,7 @@ impl Datapath {
         Ok(Self {
             kernel,
             attachments: Attachments::new(config, veth.host),
+            guards: Guards::new(config),
             config: config.clone(),
             nics: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -106,6 +111,7 @@ impl Datapath {
     pub fn follow(&mut self, interfaces: &Interfaces) {
         let wanted = follow::wanted(&self.config.datapath, interfaces);
         self.attachments.update(&mut self.kernel, &wanted);
+        self.guards.update(&mut self.kernel, &wanted);
     }
 
     /// Whether the host's end of the veth is among `interfaces`.
@@ -187,6 +193,16 @@ impl Datapath {
 
     /// Where the programs sit.
     pub fn interfaces(&self) -> Vec<InterfaceStatus> {
-        self.attachments.status()
+        let mut interfaces = self.attachments.status();
+        for interface in &mut interfaces {
+            match self.guards.status(interface.ifindex) {
+                None => {}
+                Some(Ok(by)) => interface.guard = Some(by),
+                Some(Err(why)) => {
+                    interface.problem.get_or_insert_with(|| why.to_owned());
+                }
+            }
+        }
+        interfaces
     }
 }

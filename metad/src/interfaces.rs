@@ -16,6 +16,9 @@ pub struct Interface {
     pub is_bridge: bool,
     /// Something on this host is plugged in: a guest. What is neither this nor a bridge may lead out of the host.
     pub is_tap: bool,
+    /// It is a tap of the tun driver, as QEMU's are. That one runs XDP programs itself and changes nothing else for it; a
+    /// veth would lose its other end's offloads.
+    pub is_tun: bool,
     /// `None` for interfaces without an Ethernet address.
     pub mac: Option<Mac>,
 }
@@ -110,6 +113,7 @@ mod tests {
             controller,
             is_bridge: index == 1,
             is_tap: index != 1,
+            is_tun: false,
             mac: None,
         }
     }

@@ -28,10 +28,10 @@ fn guests_get_their_own_and_down_leaves_the_host_as_it_was() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());
     }
-    compare("auto", End::Down)?;
+    compare("auto", "", End::Down)?;
     // Where there is tcx, the older way must work all the same.
     if has_tcx()? {
-        compare("clsact", End::KillAndDown)?;
+        compare("clsact", "", End::KillAndDown)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod edges;
 mod failed;
 mod flood;
 mod going_on;
+mod guard;
 mod handover;
 mod host;
 mod identity;

@@ -12,7 +12,7 @@ fn object_has_the_programs_and_maps_that_the_loader_asks_for() {
     let programs: BTreeSet<&str> = object.programs.keys().map(String::as_str).collect();
     assert_eq!(
         programs,
-        BTreeSet::from([names::GUEST_INGRESS, names::REPLY])
+        BTreeSet::from([names::GUEST_INGRESS, names::REPLY, names::FLOOD_GUARD])
     );
     for name in [
         names::NICS,

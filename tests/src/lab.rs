@@ -3,7 +3,9 @@
 //! In comes what a test wants to stand there, out go handles that remove it when dropped. Everything is made inside a
 //! sandbox; nothing here may run in the machine's own network namespace.
 
+mod cable;
 mod client;
+mod counters;
 mod daemon;
 mod guest;
 mod namespace;
@@ -20,8 +22,10 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use self::cable::Cable;
 pub use self::client::{Reply, Request};
-pub use self::daemon::{Counters, Daemon, Settings, binary};
+pub use self::counters::Counters;
+pub use self::daemon::{Daemon, Settings, binary};
 pub use self::guest::{Guest, Plug};
 pub use self::namespace::Namespace;
 pub use self::snapshot::Snapshot;

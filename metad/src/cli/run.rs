@@ -1,5 +1,6 @@
 //! `metad serve`: opens the rooms in order, and closes them in reverse.
 
+mod descriptors;
 mod ground;
 mod host;
 mod house;
@@ -93,6 +94,7 @@ async fn follow(config: Config, manner: Manner) -> Result<()> {
             conversation,
         }),
     };
+    sockets::keep(&stand.doors);
     let served = rooms::serve(&config, &mut claim, stand).await;
     if claim.is_shared() {
         return served.map(|_never| ());

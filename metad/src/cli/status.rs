@@ -6,7 +6,7 @@ use metad_common::reason::Reason;
 
 use super::table::Table;
 use super::{block_on, report::Unwritten, report::printable};
-use crate::admin::{AttachedBy, Client, Counters, InstanceStatus, Role, Status};
+use crate::admin::{AttachedBy, Client, Counters, GuardedBy, InstanceStatus, Role, Status};
 use crate::config::Config;
 use crate::exit;
 use crate::limits::Limit;
@@ -97,8 +97,8 @@ fn amounts(status: &Status) -> String {
     )
 }
 
-fn interfaces(status: &Status) -> Table<5> {
-    let mut table = Table::new(["INTERFACE", "INDEX", "ROLE", "ATTACHED", "PROBLEM"]);
+fn interfaces(status: &Status) -> Table<6> {
+    let mut table = Table::new(["INTERFACE", "INDEX", "ROLE", "ATTACHED", "GUARD", "PROBLEM"]);
     for interface in &status.interfaces {
         let role = match interface.role {
             Role::Bridge => "bridge",
@@ -110,12 +110,18 @@ fn interfaces(status: &Status) -> Table<5> {
             Some(AttachedBy::Clsact) => "clsact",
             None => "no",
         };
+        let guard = match interface.guard {
+            Some(GuardedBy::Native) => "native",
+            Some(GuardedBy::Generic) => "generic",
+            None => "-",
+        };
         let problem = interface.problem.as_deref().unwrap_or("");
         table.row([
             &interface.name,
             &interface.ifindex.to_string(),
             role,
             attached,
+            guard,
             problem,
         ]);
     }

@@ -106,7 +106,13 @@ fn config(root: &DeTable<'_>, base: &Path) -> Result<Config, Mistake> {
 }
 
 /// The keys of [datapath]; most often written above it.
-pub(super) const DATAPATH: [&str; 4] = ["interfaces", "identity", "attach", "log-drops"];
+pub(super) const DATAPATH: [&str; 5] = [
+    "interfaces",
+    "identity",
+    "attach",
+    "log-drops",
+    "flood-guard",
+];
 
 fn datapath(table: &Section<'_, '_>) -> Result<Datapath, Mistake> {
     table.only(&DATAPATH)?;
@@ -133,6 +139,9 @@ fn datapath(table: &Section<'_, '_>) -> Result<Datapath, Mistake> {
             )?
             .unwrap_or(default.attach),
         log_drops: table.flag("log-drops")?.unwrap_or(default.log_drops),
+        flood_guard: table
+            .choice("flood-guard", &[("off", false), ("on", true)])?
+            .unwrap_or(default.flood_guard),
     })
 }
 

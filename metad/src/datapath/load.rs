@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::{ProgramError, SchedClassifier};
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use metad_common::abi::{Flow, FlowKey, NicKey, NicSlot, Port};
@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::attach::AttachError;
+use super::guard::GuardError;
 use super::layout::Layout;
 use super::pins::{self, PinError};
 use crate::config::Config;
@@ -56,6 +57,8 @@ pub enum LoadError {
     Pin(#[from] PinError),
     #[error(transparent)]
     Attach(#[from] AttachError),
+    #[error(transparent)]
+    Guard(#[from] GuardError),
 }
 
 /// The programs and the maps that the daemon holds.
@@ -125,11 +128,12 @@ impl Kernel {
             follow_log(&mut ebpf);
         }
         for name in [names::GUEST_INGRESS, names::REPLY] {
-            let failed = |source| LoadError::Program {
-                name,
-                source: Box::new(source),
-            };
-            program(&mut ebpf, name)?.load().map_err(failed)?;
+            let loaded = program::<SchedClassifier>(&mut ebpf, name)?.load();
+            loaded.map_err(|source| refused(name, source))?;
+        }
+        if config.datapath.flood_guard {
+            let loaded = program::<Xdp>(&mut ebpf, names::FLOOD_GUARD)?.load();
+            loaded.map_err(|source| refused(names::FLOOD_GUARD, source))?;
         }
         pins::pin_maps(config, &ebpf, layout.maps())?;
         Ok(Self {
@@ -147,6 +151,11 @@ impl Kernel {
         program(&mut self.ebpf, name)
     }
 
+    /// The flood guard; loaded only if the configuration asks for it.
+    pub(super) fn flood_guard(&mut self) -> Result<&mut Xdp, LoadError> {
+        program(&mut self.ebpf, names::FLOOD_GUARD)
+    }
+
     pub(super) fn take_flows(&mut self) -> Result<HashMap<MapData, FlowKey, Flow>, LoadError> {
         take(&mut self.ebpf, names::FLOWS)
     }
@@ -156,19 +165,23 @@ impl Kernel {
     }
 }
 
-fn program<'a>(
-    ebpf: &'a mut Ebpf,
-    name: &'static str,
-) -> Result<&'a mut SchedClassifier, LoadError> {
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
     let missing = || LoadError::Missing {
         kind: "program",
         name,
     };
     let program = ebpf.program_mut(name).ok_or_else(missing)?;
-    program.try_into().map_err(|source| LoadError::Program {
+    program.try_into().map_err(|source| refused(name, source))
+}
+
+fn refused(name: &'static str, source: ProgramError) -> LoadError {
+    LoadError::Program {
         name,
         source: Box::new(source),
-    })
+    }
 }
 
 fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, LoadError>

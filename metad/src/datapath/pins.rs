@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
 
+use crate::admin::GuardedBy;
 use crate::config::{Config, LAYOUT};
 
 const BPFFS: &str = "a BPF file system must be on /sys/fs/bpf: `mount -t bpf bpf /sys/fs/bpf` puts one there, and `metad check` says whether it is";
@@ -69,6 +70,32 @@ fn numbered(directory: &Path) -> Vec<u32> {
 pub(super) fn link_path(config: &Config, ifindex: u32) -> PathBuf {
     links(config).join(ifindex.to_string())
 }
+
+/// Where the link of the flood guard on the interface `ifindex` is pinned: links do not tell how they are attached.
+pub(super) fn guard_path(config: &Config, ifindex: u32, by: GuardedBy) -> PathBuf {
+    let how = match by {
+        GuardedBy::Native => "native",
+        GuardedBy::Generic => "generic",
+    };
+    let name = format!("{GUARD_PREFIX}{how}-{ifindex}");
+    links(config).join(name)
+}
+
+/// Every flood guard's link that is pinned, whoever pinned it.
+pub(super) fn guard_paths(config: &Config) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(links(config)) else {
+        return Vec::new();
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let is_guard = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(GUARD_PREFIX))
+    };
+    paths.filter(is_guard).collect()
+}
+
+/// What the pins of flood guards' links are called, before how and where they are attached.
+pub(super) const GUARD_PREFIX: &str = "xdp-";
 
 /// What this daemon's maps look like; for the next one.
 pub(super) fn stamp(config: &Config) -> PathBuf {

@@ -149,6 +149,7 @@ fn interface(link: &LinkMessage) -> Interface {
         controller: None,
         is_bridge: false,
         is_tap: false,
+        is_tun: false,
         mac: None,
     };
     for attribute in &link.attributes {
@@ -161,7 +162,8 @@ fn interface(link: &LinkMessage) -> Interface {
         } else if let LinkAttribute::LinkInfo(infos) = attribute {
             let is = |kind| infos.contains(&LinkInfo::Kind(kind));
             interface.is_bridge = is(InfoKind::Bridge);
-            interface.is_tap = is(InfoKind::Tun) || is(InfoKind::Veth) || is(InfoKind::Netkit);
+            interface.is_tun = is(InfoKind::Tun);
+            interface.is_tap = interface.is_tun || is(InfoKind::Veth) || is(InfoKind::Netkit);
         }
     }
     interface

@@ -18,7 +18,7 @@ fn nic(interface: Option<&str>) -> Nic {
         bridge: Some("virbr0".to_owned()),
         network: None,
         addresses: Vec::new(),
-        subnet: None,
+        subnets: Vec::new(),
         mtu: None,
         fixed: None,
         offer: crate::instance::Offer::default(),
@@ -76,6 +76,7 @@ fn interfaces() -> Interfaces {
         controller,
         is_bridge: index == 3,
         is_tap: index != 3,
+        is_tun: false,
         mac: None,
     };
     let mut all = Interfaces::default();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{HashMap, PerCpuArray, RingBuf};
-use aya::programs::{ProgramInfo, SchedClassifier, TestRun, TestRunOptions};
+use aya::programs::{ProgramInfo, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
 use metad::datapath::{Globals, OBJECT, object_loader};
 use metad_common::abi::{Bucket, Flow, FlowKey, NicKey, NicSlot, Port};
 use metad_common::limit::Limit;
@@ -17,6 +17,10 @@ use metad_common::reason::{COUNTERS_LEN, Counted, Reason, counter_index};
 pub(crate) const PASS: u32 = u32::MAX;
 pub(crate) const SHOT: u32 = 2;
 pub(crate) const REDIRECT: u32 = 7;
+
+/// Actions of XDP (linux/bpf.h).
+pub(crate) const XDP_DROP: u32 = 1;
+pub(crate) const XDP_PASS: u32 = 2;
 
 /// What a program did with a frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +67,7 @@ impl Loaded {
         for name in [names::GUEST_INGRESS, names::REPLY] {
             classifier(&mut ebpf, name).load().unwrap();
         }
+        flood_guard(&mut ebpf).load().unwrap();
         let mut loaded = Self {
             ebpf,
             _alone: alone,
@@ -92,9 +97,7 @@ impl Loaded {
             data_out: Some(&mut out),
             ..TestRunOptions::default()
         };
-        let result = classifier(&mut self.ebpf, program)
-            .test_run(options)
-            .unwrap();
+        let result = self.test_run(program, options);
         out.truncate(usize::try_from(result.data_size_out).unwrap());
         Outcome {
             action: result.return_value,
@@ -109,8 +112,16 @@ impl Loaded {
             repeat: 1_000_000,
             ..TestRunOptions::default()
         };
-        let result = classifier(&mut self.ebpf, program).test_run(options);
-        result.unwrap().duration
+        self.test_run(program, options).duration
+    }
+
+    fn test_run(&mut self, program: &str, options: TestRunOptions<'_>) -> TestRunResult {
+        let result = if program == names::FLOOD_GUARD {
+            flood_guard(&mut self.ebpf).test_run(options)
+        } else {
+            classifier(&mut self.ebpf, program).test_run(options)
+        };
+        result.unwrap()
     }
 
     pub(crate) fn nics(&mut self) -> HashMap<&mut aya::maps::MapData, NicKey, NicSlot> {
@@ -158,7 +169,12 @@ impl Loaded {
     }
 
     pub(crate) fn info(&mut self, program: &str) -> ProgramInfo {
-        classifier(&mut self.ebpf, program).info().unwrap()
+        let info = if program == names::FLOOD_GUARD {
+            flood_guard(&mut self.ebpf).info()
+        } else {
+            classifier(&mut self.ebpf, program).info()
+        };
+        info.unwrap()
     }
 
     fn map<'a, M>(&'a mut self, name: &str) -> M
@@ -167,6 +183,11 @@ impl Loaded {
     {
         M::try_from(self.ebpf.map_mut(name).unwrap()).unwrap()
     }
+}
+
+fn flood_guard(ebpf: &mut Ebpf) -> &mut Xdp {
+    let program = ebpf.program_mut(names::FLOOD_GUARD).unwrap();
+    program.try_into().unwrap()
 }
 
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut SchedClassifier {

@@ -34,7 +34,7 @@ fn the_host_afterwards_is_the_host_before() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());
     }
-    compare_all("auto")
+    compare_all("auto", "")
 }
 
 #[test]
@@ -42,23 +42,33 @@ fn the_host_afterwards_is_the_host_before_with_clsact_too() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());
     }
-    compare_all("clsact")
+    compare_all("clsact", "")
 }
 
-fn compare_all(attach: &str) -> Result<()> {
+#[test]
+fn the_host_afterwards_is_the_host_before_with_the_flood_guard_too() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    compare_all("auto", "flood-guard = \"on\"")
+}
+
+fn compare_all(attach: &str, datapath: &str) -> Result<()> {
     for end in [End::Stop, End::Down, End::KillAndDown] {
-        compare(attach, end).with_context(|| format!("attach = {attach}, {end:?}"))?;
+        compare(attach, datapath, end)
+            .with_context(|| format!("attach = {attach}, {datapath} {end:?}"))?;
     }
     Ok(())
 }
 
-pub(crate) fn compare(attach: &str, end: End) -> Result<()> {
+pub(crate) fn compare(attach: &str, datapath: &str, end: End) -> Result<()> {
     let lab = host_with_bridge()?;
     let (alice, bob) = (guest(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
     alice.ip("-6 route add fd00:ec2::254/128 dev eth0")?;
     let before = Snapshot::settled(&lab)?;
     let mut daemon = lab.serve(&Settings {
         attach,
+        datapath,
         ..Settings::default()
     })?;
     daemon.seated(&["alice", "bob"])?;
@@ -119,7 +129,7 @@ pub(crate) fn compare(attach: &str, end: End) -> Result<()> {
         },
     )?;
     needs::note(&format!(
-        "{attach}, {end:?}: {} lines the same, {} programs and {} maps gone",
+        "{attach}, {datapath} {end:?}: {} lines the same, {} programs and {} maps gone",
         before.lines(),
         programs.len(),
         maps.len()
@@ -162,7 +172,7 @@ pub(super) fn no_programs(lab: &Lab, links: &[&str]) -> Result<()> {
     lab.host().within(|| {
         for link in links {
             for side in [TcAttachType::Ingress, TcAttachType::Egress] {
-                let (_, programs) = SchedClassifier::query_tcx(*link, side)?;
+                let (_, programs) = SchedClassifier::query_tcx(link, side)?;
                 let left = programs.len();
                 ensure!(left == 0, "{left} programs are left on {link}, {side:?}");
             }

@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6, TcpStream};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
+use super::cable::{self, Cable};
 use super::client::{Reply, Request};
 use super::{Lab, Namespace, Wire};
 use crate::frames::{METADATA, Mac, mac_text};
@@ -19,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum Plug<'a> {
     /// A port of this bridge.
     Bridge(&'a str),
+    /// A port of this bridge, and a tap as QEMU's is: slower, since a process carries the frames.
+    Tap(&'a str),
     /// On its own, with this address on the host's side.
     Alone(Option<&'a str>),
 }
@@ -30,6 +35,8 @@ pub struct Guest {
     space: Namespace,
     interface: String,
     mac: Mac,
+    /// What carries frames where the NIC is no veth.
+    cable: Mutex<Option<Cable>>,
 }
 
 impl Guest {
@@ -49,6 +56,7 @@ impl Guest {
             space,
             interface: format!("tap-{name}"),
             mac: [0x52, 0x54, 0, octet(lab.number), 0, octet(number)],
+            cable: Mutex::new(None),
         };
         guest.plug_in(lab, plug)?;
         if let Some(address) = address {
@@ -64,11 +72,19 @@ impl Guest {
     pub fn plug_in(&self, lab: &Lab, plug: Plug<'_>) -> Result<()> {
         let (tap, space) = (&self.interface, self.space.name());
         let mac = mac_text(self.mac);
-        lab.host.ip(&format!(
-            "link add {tap} type veth peer name eth0 netns {space} address {mac}"
-        ))?;
+        if let Plug::Tap(_) = plug {
+            let cable = Cable::new((&lab.host, tap), (&self.space, "eth0"))?;
+            self.ip(&format!("link set eth0 address {mac}"))?;
+            self.hold(Some(cable));
+        } else {
+            lab.host.ip(&format!(
+                "link add {tap} type veth peer name eth0 netns {space} address {mac}"
+            ))?;
+        }
         match plug {
-            Plug::Bridge(bridge) => lab.host.ip(&format!("link set {tap} master {bridge}"))?,
+            Plug::Bridge(bridge) | Plug::Tap(bridge) => {
+                lab.host.ip(&format!("link set {tap} master {bridge}"))?
+            }
             Plug::Alone(Some(address)) => {
                 lab.host.ip(&format!("address add {address} dev {tap}"))?;
             }
@@ -83,7 +99,40 @@ impl Guest {
     /// # Errors
     /// It is not there.
     pub fn unplug(&self, lab: &Lab) -> Result<()> {
-        lab.host.ip(&format!("link delete {}", self.interface))
+        lab.host.ip(&format!("link delete {}", self.interface))?;
+        self.hold(None);
+        Ok(())
+    }
+
+    /// Processor time that its NIC took to carry frames to the host; `None` where it is a veth.
+    pub fn carried(&self) -> Option<Duration> {
+        let cable = self.cable.lock();
+        let cable = cable.unwrap_or_else(PoisonError::into_inner);
+        cable.as_ref().map(Cable::to_host)
+    }
+
+    /// Sends frames as its hypervisor would, past its network stack, and says what processor time the host took for
+    /// them: all of it is spent while they are written.
+    ///
+    /// # Errors
+    /// Its NIC is a veth, or gone.
+    pub fn inject(&self, frames: &[Vec<u8>]) -> Result<Duration> {
+        let cable = self.cable.lock();
+        let cable = cable.unwrap_or_else(PoisonError::into_inner);
+        let cable = cable.as_ref().context("the NIC is no tap of QEMU's kind")?;
+        let behind_header = |frame: &Vec<u8>| [&[0; cable::HEADER], &frame[..]].concat();
+        let frames: Vec<Vec<u8>> = frames.iter().map(behind_header).collect();
+        let started = clock_gettime(ClockId::ThreadCPUTime);
+        for frame in &frames {
+            cable.put(frame)?;
+        }
+        let ended = clock_gettime(ClockId::ThreadCPUTime);
+        Ok(Duration::try_from(ended)? - Duration::try_from(started)?)
+    }
+
+    fn hold(&self, cable: Option<Cable>) {
+        let held = self.cable.lock();
+        *held.unwrap_or_else(PoisonError::into_inner) = cable;
     }
 
     /// Gives its NIC another address; routes that go with the link being down are the caller's.

@@ -35,6 +35,15 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
             )
         }));
     }
+    findings.extend(facts.templates.iter().map(|problem| {
+        let place = config.install.templates.display();
+        let remedy = format!("mend it in {place}; the other templates are rendered");
+        warning("installers' answers", problem.clone(), remedy)
+    }));
+    findings.extend(facts.roles.iter().map(|(role, problem)| {
+        let remedy = "guests with this role are told of no credentials until they are there";
+        warning(&format!("role {role}"), problem.clone(), remedy)
+    }));
     findings
 }
 

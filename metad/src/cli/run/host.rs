@@ -60,8 +60,8 @@ impl Host for Daemon {
                 refused.collect::<Vec<_>>(),
             )
         };
-        let limits = self.bounds.counts();
-        let mut status = Status::new(&self.name, &snapshot, interfaces, counters, limits);
+        let met = self.bounds.counts();
+        let mut status = Status::new(&self.name, &snapshot, interfaces, counters, met);
         status.problems.extend(refused);
         status
     }

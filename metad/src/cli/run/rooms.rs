@@ -15,7 +15,7 @@ use super::host::Daemon;
 use super::house::House;
 use super::sockets::Door;
 use super::sources::Sources;
-use super::{Ending, ready};
+use super::{Ending, descriptors, ready};
 use crate::admin::{self, Claim};
 use crate::conductor::{Conductor, Helm, Inputs, LedgerFile, Outputs, Progress};
 use crate::config::Config;
@@ -61,6 +61,7 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         ledger,
         heirloom,
     } = stand;
+    let (signer, tokens) = (open_signer(config)?, Tokens::open(&config.token_key())?);
     let (stop, stopped) = watch::channel(false);
     let mut slow = SlowSide::open(config, datapath, stopped.clone()).await?;
     slow.come_up(config, ledger).await?;
@@ -70,23 +71,8 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         stop.clone(),
         LedgerFile::new(config.ledger()),
     );
-    let signer = open_signer(config)?;
     let bounds = Arc::new(Bounds::new(config.limits));
-    let desk = Desk {
-        keep_alive: config.keep_alive,
-        bounds: Arc::clone(&bounds),
-        descriptors: descriptors(),
-        state: slow.state.clone(),
-        open: house.door(),
-        farewell: house.farewell(),
-        ..Desk::new(
-            Arc::clone(&slow.outputs.snapshot),
-            Arc::clone(&slow.outputs.swapped),
-            Arc::<KernelFlows>::clone(&slow.flows),
-            Tokens::open(&config.token_key())?,
-            signer.clone(),
-        )
-    };
+    let desk = slow.desk(config, &house, &bounds, tokens, signer.clone());
     let guests = copies(&doors).context("cannot copy the guests' sockets")?;
     let listeners: Vec<TcpListener> = doors.into_iter().map(|door| door.listener).collect();
     let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
@@ -212,6 +198,33 @@ impl SlowSide {
         }
     }
 
+    /// What the listener asks of the rooms.
+    fn desk(
+        &self,
+        config: &Config,
+        house: &House,
+        bounds: &Arc<Bounds>,
+        tokens: Tokens,
+        signer: Signer,
+    ) -> Desk {
+        let outputs = &self.outputs;
+        Desk {
+            keep_alive: config.keep_alive,
+            bounds: Arc::clone(bounds),
+            descriptors: descriptors::most(),
+            state: self.state.clone(),
+            open: house.door(),
+            farewell: house.farewell(),
+            ..Desk::new(
+                Arc::clone(&outputs.snapshot),
+                Arc::clone(&outputs.swapped),
+                Arc::<KernelFlows>::clone(&self.flows),
+                tokens,
+                signer,
+            )
+        }
+    }
+
     fn close(self) {
         self.sources.stop();
         self.following.abort();
@@ -225,22 +238,6 @@ fn copies(doors: &[Door]) -> std::io::Result<Vec<(String, OwnedFd)>> {
         Ok((door.name.to_owned(), socket))
     };
     doors.iter().map(copy).collect()
-}
-
-/// Lets the process have as many file descriptors open as it may, and says how many: connections are what they go to.
-fn descriptors() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let allowed = getrlimit(Resource::Nofile);
-    let all = Rlimit {
-        current: allowed.maximum,
-        ..allowed
-    };
-    let raised = setrlimit(Resource::Nofile, all);
-    let may = match raised {
-        Ok(()) => allowed.maximum,
-        Err(_kept) => allowed.current,
-    };
-    may.map_or(usize::MAX, |may| may.try_into().unwrap_or(usize::MAX))
 }
 
 /// Makes the inventory of what is configured and kept.

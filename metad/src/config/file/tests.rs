@@ -50,6 +50,7 @@ fn every_key_is_taken() {
         identity = "mac"
         attach = "clsact"
         log-drops = true
+        flood-guard = "on"
         [limits]
         enabled = false
         [[source]]
@@ -102,6 +103,7 @@ fn every_key_is_taken() {
             identity: Identity::Mac,
             attach: Attach::Clsact,
             log_drops: true,
+            flood_guard: true,
         },
         limits: Limits {
             enabled: false,
