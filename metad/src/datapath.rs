@@ -94,6 +94,8 @@ impl Datapath {
     /// Names what the kernel refused.
     pub fn engage(&mut self) -> Result<(), LoadError> {
         self.attachments.begin_anew();
+        self.guards.begin_anew();
+        self.refused.clear();
         self.nics = self
             .kernel
             .nics

@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod clients;
 pub mod frames;
+pub mod hostvm;
 pub mod image;
 pub mod lab;
 pub mod machine;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::image::{HostKernel, ROOT_TAG};
+use crate::image::{ROOT_TAG, SuiteKernel};
 use crate::needs;
 
 /// MiB; what the machine writes included.
@@ -49,7 +49,7 @@ const REPORTS: &str = "machine: report: ";
 const ENDS: &str = "machine: the end: ";
 
 /// QEMU's command line: the machine's words come from its standard output, the kernel's go to the file `console`.
-pub fn qemu(kernel: &HostKernel, payload: &Path, console: &Path) -> Command {
+pub fn qemu(kernel: &SuiteKernel, payload: &Path, console: &Path) -> Command {
     let mut qemu = Command::new("timeout");
     // In the foreground: an interrupt reaches both.
     qemu.args(["--foreground", PATIENCE, "qemu-system-x86_64"]);
@@ -72,7 +72,7 @@ pub fn qemu(kernel: &HostKernel, payload: &Path, console: &Path) -> Command {
 
 /// The script that is process 1 there: runs the command (program, arguments, environment, directory), and ends with what
 /// tests reported and its exit status.
-pub fn payload(kernel: &HostKernel, command: &Command) -> String {
+pub fn payload(kernel: &SuiteKernel, command: &Command) -> String {
     let mut script = format!(
         "#!/bin/sh\n\
          exec < /dev/null > /dev/ttyS1 2>&1\n\
@@ -134,8 +134,8 @@ mod tests {
     use super::*;
     use crate::image::Suite;
 
-    fn kernel() -> HostKernel {
-        HostKernel {
+    fn kernel() -> SuiteKernel {
+        SuiteKernel {
             suite: Suite::Bookworm,
             vmlinuz: PathBuf::from("/k/vmlinuz"),
             initrd: PathBuf::from("/k/initrd"),

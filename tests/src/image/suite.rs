@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 
 use super::cache::{Cache, Recipe, Scratch};
 use super::command::run;
-use super::debian::{PROGRAM, PROGRAM_WORDS};
-use super::{Reuse, cpio, kernel};
+use super::host_kernel::in_order;
+use super::{Reuse, cpio, kernel, rootfs};
 use crate::progress::Progress;
 
 /// The releases whose kernels the datapath is tried on, oldest first.
@@ -42,17 +42,17 @@ impl Suite {
     /// The name in the cache.
     fn image(self) -> &'static str {
         match self {
-            Self::Bullseye => "host-kernel-bullseye",
-            Self::Bookworm => "host-kernel-bookworm",
-            Self::Trixie => "host-kernel-trixie",
-            Self::Sid => "host-kernel-sid",
+            Self::Bullseye => "suite-kernel-bullseye",
+            Self::Bookworm => "suite-kernel-bookworm",
+            Self::Trixie => "suite-kernel-trixie",
+            Self::Sid => "suite-kernel-sid",
         }
     }
 }
 
 /// A host's kernel to boot directly, without boot loader.
 #[derive(Debug, Clone)]
-pub struct HostKernel {
+pub struct SuiteKernel {
     pub suite: Suite,
     pub vmlinuz: PathBuf,
     /// Mounts the machine's own files, tagged [`ROOT_TAG`], and runs the program that the argument `payload=` names.
@@ -103,7 +103,7 @@ pub(super) fn ready(
     suite: Suite,
     reuse: Reuse,
     progress: &Progress,
-) -> Result<HostKernel> {
+) -> Result<SuiteKernel> {
     let recipe = Recipe {
         name: suite.image(),
         extension: "",
@@ -113,7 +113,7 @@ pub(super) fn ready(
         build(suite, scratch, progress)
     })?;
     let modules = only_entry(&directory.join(MODULES))?;
-    Ok(HostKernel {
+    Ok(SuiteKernel {
         suite,
         vmlinuz: directory.join("vmlinuz"),
         initrd: directory.join("initrd"),
@@ -128,11 +128,7 @@ fn build(suite: Suite, scratch: &Scratch, progress: &Progress) -> Result<PathBuf
     let name = suite.name();
     let unpacked = scratch.join("unpacked");
     progress.step(&format!("{name}: fetching its kernel"), || {
-        let include = format!("--include={PACKAGE}");
-        let words = PROGRAM_WORDS.iter().chain(&OPTIONS);
-        let mut arguments: Vec<&std::ffi::OsStr> = words.map(|word| (*word).as_ref()).collect();
-        arguments.extend([include.as_ref(), name.as_ref(), unpacked.as_os_str()]);
-        run(PROGRAM, arguments)
+        rootfs::install(&OPTIONS, name, PACKAGE, &unpacked)
     })?;
     let made = scratch.join("made");
     let from = ["usr/lib/modules", MODULES]
@@ -214,30 +210,6 @@ fn keep(from: &Path, into: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Reads modules.dep: the files of these modules and of all they need, each after what it needs.
-fn in_order<'a>(dependencies: &'a str, wanted: &[&str]) -> Vec<&'a str> {
-    let mut order: Vec<&str> = Vec::new();
-    for name in wanted {
-        let line = dependencies.lines().find_map(|line| {
-            let (file, needs) = line.split_once(':')?;
-            let stem = name_of(Path::new(file));
-            let stem = stem.split('.').next()?;
-            (stem == *name).then_some((file, needs))
-        });
-        let Some((file, needs)) = line else {
-            continue;
-        };
-        // depmod names what is needed first last.
-        let needs = needs.split_whitespace().rev();
-        for file in needs.chain([file]) {
-            if !order.contains(&file) {
-                order.push(file);
-            }
-        }
-    }
-    order
 }
 
 fn only_entry(directory: &Path) -> Result<PathBuf> {

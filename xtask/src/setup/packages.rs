@@ -94,6 +94,7 @@ pub(super) const GUEST: &[Package] = &[
     program("busybox-static", "busybox"),
     program("e2fsprogs", "mke2fs"),
     program("kmod", "depmod"),
+    program("binutils", "strip"),
     program("openssh-client", "ssh"),
 ];
 

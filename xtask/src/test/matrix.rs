@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use metad_tests::image::{self, Cache, HostKernel, Reuse};
+use metad_tests::image::{self, Cache, Reuse, SuiteKernel};
 use metad_tests::machine::{self, Line};
 use metad_tests::needs;
 use metad_tests::progress::Progress;
@@ -39,7 +39,7 @@ pub(super) fn run(filter: Option<&str>) -> Result<ExitCode> {
     let programs = Programs::copy(&tests, directory.path())?;
     let (mut outcomes, mut reports, mut rows) = (Vec::new(), String::new(), Vec::new());
     for suite in &choice.suites {
-        let kernel = image::host_kernel(&Cache::open()?, *suite, Reuse::Yes, &Progress::new())?;
+        let kernel = image::suite_kernel(&Cache::open()?, *suite, Reuse::Yes, &Progress::new())?;
         say(&format!(
             "\n=== {} on Linux {}: {} tests",
             suite.name(),
@@ -95,7 +95,7 @@ struct Booted {
 
 impl Booted {
     fn run(
-        kernel: &HostKernel,
+        kernel: &SuiteKernel,
         programs: &Programs,
         names: &[&str],
         directory: &Path,

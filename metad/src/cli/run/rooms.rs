@@ -32,6 +32,8 @@ use crate::{credentials, install};
 
 /// How long the daemon waits for its sources before it says that it is ready without them.
 const SOURCES_TIME: Duration = Duration::from_secs(5);
+/// How long it waits for them where another daemon answers meanwhile.
+const TAKE_OVER_TIME: Duration = Duration::from_secs(60);
 
 /// What the rooms stand on.
 pub(super) struct Stand {
@@ -183,14 +185,18 @@ impl SlowSide {
     async fn come_up(&mut self, config: &Config, ledger: Option<Ledger>) -> Result<()> {
         let (helm, progress) = (&self.helm, &self.outputs.progress);
         let up = async {
-            if let Some(ledger) = ledger {
-                // Where it fails, the conductor itself says why.
-                let _ended = helm.engage(Some(ledger)).await;
+            match ledger {
+                Some(ledger) => {
+                    // Where it fails, the conductor itself says why.
+                    let _ended = helm.engage(Some(ledger)).await;
+                    ready::wait(progress, config.sources.len(), SOURCES_TIME).await;
+                    Ok(())
+                }
+                None => ready::wait_for_all(progress, config, TAKE_OVER_TIME).await,
             }
-            ready::wait(progress, config.sources.len(), SOURCES_TIME).await;
         };
         tokio::select! {
-            () = up => Ok(()),
+            up = up => up,
             ended = &mut self.conducting => {
                 ended.context("the conductor failed")??;
                 anyhow::bail!("the conductor ended before anybody was served")

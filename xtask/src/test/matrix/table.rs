@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 
 use anyhow::{Context, Result};
-use metad_tests::image::{HostKernel, Suite};
+use metad_tests::image::{Suite, SuiteKernel};
 
 use super::super::report::Report;
 use super::super::tally::Tally;
@@ -32,7 +32,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(kernel: &HostKernel, tally: &Tally, success: bool, report: &Report) -> Self {
+    pub(super) fn new(kernel: &SuiteKernel, tally: &Tally, success: bool, report: &Report) -> Self {
         let attached = report
             .notes
             .iter()
