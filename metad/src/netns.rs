@@ -2,6 +2,7 @@
 //!
 //! It is kept under /run/netns as `ip netns` does, so that `ip netns exec NAME …` works on it.
 
+pub mod queues;
 pub mod veth;
 
 use std::fs::{self, File, OpenOptions};

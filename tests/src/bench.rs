@@ -4,6 +4,7 @@
 //! another one of the same run. What must be right at any speed (nothing lost, nothing mixed up) is a target, too, and the
 //! tests hold it with a short run.
 
+pub mod flood_guard;
 pub mod worst_guest;
 
 use std::time::Duration;
@@ -12,7 +13,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 /// Every bench, by name.
-pub const ALL: &[Bench] = &[worst_guest::BENCH];
+pub const ALL: &[Bench] = &[worst_guest::BENCH, flood_guard::BENCH];
 
 /// One question.
 #[derive(Debug, Clone, Copy)]

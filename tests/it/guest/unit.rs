@@ -42,7 +42,7 @@ fn what_the_daemon_starts_works_under_the_unit() -> Result<()> {
     let kickstart = host.get("g1", "http://169.254.169.254/install/kickstart.cfg")?;
     ensure!(kickstart.contains("g1"), "no template of g1's: {kickstart}");
     let token = host.token("g1")?;
-    let credentials = host.get_with("g1", &token, "meta-data/iam/security-credentials/web")?;
+    let credentials = host.credentials(&token)?;
     ensure!(
         credentials.contains("\"AccessKeyId\""),
         "no credentials: {credentials}"

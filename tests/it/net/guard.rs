@@ -8,8 +8,9 @@ use aya::programs::xdp::{Xdp, XdpMode};
 use metad::datapath::{Globals, OBJECT, object_loader};
 use metad_common::limit::Limit;
 use metad_common::names::FLOOD_GUARD;
+use metad_tests::bench::{self, Extent};
 use metad_tests::frames::{self, SYN, ipv6::METADATA};
-use metad_tests::lab::{Guest, Lab, Plug, Request, Settings, until};
+use metad_tests::lab::{Guest, Lab, Plug, Settings, until};
 use metad_tests::needs;
 use serde_json::{Value, json};
 
@@ -228,7 +229,16 @@ fn a_tap_that_goes_takes_its_guard_along_and_a_new_one_gets_its_own() -> Result<
     Ok(())
 }
 
-/// A daemon that was killed leaves its guards in place; the next one puts its own program in theirs.
+/// The id of the XDP program on a link.
+fn program_on(lab: &Lab, link: &str) -> Result<Option<u64>> {
+    let text = lab
+        .host()
+        .output(&format!("ip -json link show dev {link}"))?;
+    let links: Value = serde_json::from_str(&text)?;
+    Ok(links[0]["xdp"]["prog"]["id"].as_u64())
+}
+
+/// A daemon that was killed leaves its guards in place. The next one puts its own program in theirs, or takes them away.
 #[test]
 fn the_next_daemon_takes_over_what_a_killed_one_left() -> Result<()> {
     if !needs::sandbox() {
@@ -236,18 +246,56 @@ fn the_next_daemon_takes_over_what_a_killed_one_left() -> Result<()> {
     }
     let lab = host_with_bridge()?;
     let (alice, bob) = (machine(&lab, "alice", 7)?, guest(&lab, "bob", 8)?);
+    let guests = [(&alice, json!("native")), (&bob, json!("generic"))];
     let mut daemon = lab.serve(&ON)?;
     daemon.seated(&["alice", "bob"])?;
+    for (guest, kind) in &guests {
+        let link = guest.interface();
+        daemon.status_until("a guard", |status| guard_of(status, link) == *kind)?;
+    }
+    let before = program_on(&lab, alice.interface())?;
+    ensure!(before.is_some() && before == program_on(&lab, bob.interface())?);
     daemon.kill()?;
+    ensure!(
+        before == program_on(&lab, alice.interface())?,
+        "it stays meanwhile"
+    );
     daemon.start_again()?;
     daemon.seated(&["alice", "bob"])?;
-    for (guest, kind) in [(&alice, "native"), (&bob, "generic")] {
-        daemon.status_until("a guard", |status| {
-            guard_of(status, guest.interface()) == json!(kind)
+    for (guest, kind) in &guests {
+        let link = guest.interface();
+        daemon.status_until("a guard again", |status| guard_of(status, link) == *kind)?;
+        let now = program_on(&lab, link)?;
+        ensure!(
+            now.is_some() && now != before,
+            "{link}: {now:?}, and {before:?} before"
+        );
+        gets_its_own(guest)?;
+    }
+    daemon.kill()?;
+    let text = std::fs::read_to_string(daemon.configuration())?;
+    let off = text.replace("flood-guard = \"on\"", "flood-guard = \"off\"");
+    ensure!(off != text, "nothing to switch off in {text}");
+    std::fs::write(daemon.configuration(), off)?;
+    daemon.start_again()?;
+    daemon.seated(&["alice", "bob"])?;
+    for (guest, _) in &guests {
+        until("no guard", SOON, || {
+            let left = program_on(&lab, guest.interface()).ok()?;
+            left.is_none().then_some(())
         })?;
         gets_its_own(guest)?;
-        let token = guest.ask(&Request::token("60"))?;
-        ensure!(token.status == 200, "{}: {}", guest.name(), token.status);
     }
+    Ok(())
+}
+
+#[test]
+fn the_bench_runs_and_accounts_for_every_frame() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let outcome = (bench::flood_guard::BENCH.run)(Extent::Short)?;
+    ensure!(outcome.is_right(), "{outcome:?}");
+    ensure!(outcome.rows.len() == 11, "{outcome:?}");
     Ok(())
 }

@@ -59,9 +59,8 @@ pub(super) fn run(filter: Option<&str>) -> Result<ExitCode> {
             success: booted.success,
         });
     }
-    let all = filter.is_none();
-    table::show(&rows, all)?;
-    Ok(conclude(&outcomes, &Report::parse(&reports), !all))
+    table::show(&rows, choice.usual)?;
+    Ok(conclude(&outcomes, &Report::parse(&reports), !choice.usual))
 }
 
 /// What runs on the machines. They see this machine's files as they change, and a build may go on beside them: so copies.

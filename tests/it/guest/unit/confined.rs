@@ -62,7 +62,7 @@ fn what_runs_in_the_unit_reaches_nothing_else() -> Result<()> {
     assert_eq!(outside.len(), tried, "without the unit: {outside:?}");
     host.vm.must("rm -f /etc/probe /usr/probe /var/probe /run/probe; rmdir /sys/fs/cgroup/probe; umount /mnt; hostname host")?;
     let token = host.token("g1")?;
-    let credentials = host.get_with("g1", &token, "meta-data/iam/security-credentials/web")?;
+    let credentials = host.credentials(&token)?;
     let inside = reached(&credentials)?;
     ensure!(inside.is_empty(), "within the unit: {inside:?}");
     Ok(())

@@ -120,7 +120,7 @@ impl ServiceHost {
         self.vm.wait(
             SOON,
             "the end of metad",
-            "systemctl --quiet is-active metad metad-host && exit 1; [ ! -e /run/metad ]",
+            "! systemctl show metad metad-host --property ActiveState --value | grep -qE 'activating|^active' && [ ! -e /run/metad ]",
         )?;
         Ok(())
     }
@@ -163,7 +163,7 @@ impl ServiceHost {
     pub(super) fn exercise(&mut self) -> Result<()> {
         self.vm.wait(STARTS, "guests to be seated", SEATED)?;
         let token = self.token("g1")?;
-        self.get_with("g1", &token, "meta-data/iam/security-credentials/web")?;
+        self.credentials(&token)?;
         self.get_with("g1", &token, "dynamic/instance-identity/rsa2048")?;
         self.get("g1", "http://[fd00:ec2::254]/latest/meta-data/hostname")?;
         self.get("g2", "http://169.254.169.254/install/kickstart.cfg")?;
@@ -171,6 +171,16 @@ impl ServiceHost {
             "metad set g1 tags/instance/role web; metad settings; metad unset g1 tags/instance/role; metad status; metad query --as g1 /latest/user-data",
         )?;
         Ok(())
+    }
+
+    /// The credentials of g1's role, once the command has printed them.
+    pub(super) fn credentials(&mut self, token: &str) -> Result<String> {
+        let path = "meta-data/iam/security-credentials/web";
+        self.vm.wait(
+            STARTS,
+            "a role's credentials",
+            &with("g1", token, path, "-f"),
+        )
     }
 
     /// The service's journal since its unit was last started by a person.

@@ -18,6 +18,8 @@ const BORROWED: [&str; 4] = [
 pub(super) struct Choice<'a> {
     pub(super) suites: Vec<Suite>,
     pub(super) tests: Vec<&'a str>,
+    /// The tests are the usual ones, all of them.
+    pub(super) usual: bool,
 }
 
 impl<'a> Choice<'a> {
@@ -61,6 +63,7 @@ impl<'a> Choice<'a> {
         Ok(Self {
             suites: suite.map_or_else(|| Suite::ALL.to_vec(), |suite| vec![suite]),
             tests,
+            usual: wanted.is_empty(),
         })
     }
 }

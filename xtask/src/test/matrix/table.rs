@@ -1,10 +1,10 @@
-//! The table of kernels: printed after each run, and in docs/kernels.md as a whole run wrote it.
+//! The table of kernels: printed after each run, and in docs/kernels.md with a row for each as its last run wrote it.
 
 use std::fmt;
 use std::fs;
 
 use anyhow::{Context, Result};
-use metad_tests::image::SuiteKernel;
+use metad_tests::image::{Suite, SuiteKernel};
 
 use super::super::report::Report;
 use super::super::tally::Tally;
@@ -58,38 +58,39 @@ impl fmt::Display for Row {
     }
 }
 
-/// Prints the table; writes it where that is asked for and every kernel ran every test.
+/// Prints the table; writes its rows where that is asked for and the kernels ran all of the usual tests.
 ///
 /// # Errors
 /// The file cannot be read or written, or has no place for it.
-pub(super) fn show(rows: &[Row], whole: bool) -> Result<()> {
-    let table = text(rows);
-    say(&format!("\n{table}"));
-    if !whole || std::env::var_os(UPDATE).is_none() {
+pub(super) fn show(rows: &[Row], usual: bool) -> Result<()> {
+    let lines: Vec<String> = rows.iter().map(Row::to_string).collect();
+    say(&format!("\n{HEAD}{}", lines.join("\n")));
+    if !usual || std::env::var_os(UPDATE).is_none() {
         return Ok(());
     }
     let file = shell::workspace().join(FILE);
     let document = fs::read_to_string(&file).with_context(|| format!("cannot read {FILE}"))?;
-    let document = replaced(&document, &table)
+    let document = replaced(&document, rows)
         .with_context(|| format!("{FILE} has no `{}`", BEGIN.trim_end()))?;
     fs::write(&file, document).with_context(|| format!("cannot write {FILE}"))
 }
 
-fn text(rows: &[Row]) -> String {
-    let lines = rows.iter().map(|row| format!("{row}\n"));
-    HEAD.to_owned() + &lines.collect::<String>()
-}
-
-fn replaced(document: &str, table: &str) -> Option<String> {
+/// The document with these rows in place of those of the same kernels; the others stay.
+fn replaced(document: &str, rows: &[Row]) -> Option<String> {
     let (before, rest) = document.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}{table}{END}{after}"))
+    let (table, after) = rest.split_once(END)?;
+    let lines = Suite::ALL.into_iter().filter_map(|suite| {
+        let new = rows.iter().find(|row| row.suite == suite.name());
+        let start = format!("| {} | ", suite.name());
+        let old = || table.lines().find(|line| line.starts_with(&start));
+        new.map_or_else(|| old().map(str::to_owned), |row| Some(row.to_string()))
+    });
+    let lines: String = lines.map(|line| line + "\n").collect();
+    Some(format!("{before}{BEGIN}{HEAD}{lines}{END}{after}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use metad_tests::image::Suite;
-
     use super::*;
 
     #[test]
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_takes_the_place_of_the_last_one() {
+    fn a_row_takes_the_place_of_the_last_one_of_its_kernel() {
         let row = Row {
             suite: "bookworm",
             release: "6.1.0-1-amd64".to_owned(),
@@ -114,11 +115,23 @@ mod tests {
             ran: 9,
             good: false,
         };
-        let document = format!("# K\n{BEGIN}old\n{END}\nmore\n");
-        let expected = format!(
-            "# K\n{BEGIN}{HEAD}| bookworm | 6.1.0-1-amd64 | clsact | 9 | FAILED |\n{END}\nmore\n"
+        let new = "| bookworm | 6.1.0-1-amd64 | clsact | 9 | FAILED |\n";
+        let (older, newer) = (
+            "| bullseye | 5.10 | clsact | 9 | good |\n",
+            "| sid | 7.2 | tcx | 9 | good |\n",
         );
-        assert_eq!(replaced(&document, &text(&[row])), Some(expected));
-        assert_eq!(replaced("# K\n", ""), None, "no place for it");
+        let document = |row: &str| format!("# K\n{BEGIN}{HEAD}{older}{row}{newer}{END}\nmore\n");
+        let rows = [row];
+        for (case, old) in [
+            ("anew", "| bookworm | 6.0 | ? | 9 | good |\n"),
+            ("for the first time", ""),
+        ] {
+            assert_eq!(
+                replaced(&document(old), &rows),
+                Some(document(new)),
+                "{case}"
+            );
+        }
+        assert_eq!(replaced("# K\n", &rows), None, "no place for it");
     }
 }
