@@ -74,7 +74,7 @@ impl Session<'_> {
                 self.uri
             );
             self.silent = true;
-            self.must_tell(Event::State(State::Away { why })).await?;
+            self.must_tell(Event::State(State::Late { why })).await?;
         }
     }
 
