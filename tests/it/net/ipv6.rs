@@ -1,6 +1,6 @@
 //! Over IPv6 everything is as over IPv4: each guest gets its own answers, at both addresses, whatever its network is.
 
-mod spoof;
+pub(super) mod spoof;
 
 use std::io::ErrorKind;
 use std::net::Ipv6Addr;

@@ -84,6 +84,12 @@ pub fn is_at(ends: &Ends, flags: u8, target: Ipv6Addr, mac: Mac) -> Vec<u8> {
     discovery(ends, 136, flags, target, &option)
 }
 
+/// A router advertisement by which the sender offers itself as the default router for half an hour.
+pub fn router(ends: &Ends) -> Vec<u8> {
+    let message = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    packet(ends, ICMP, 255, &summed(ends, ICMP, message, 2))
+}
+
 /// The group that a solicitation for `target` goes to, and the MAC address that stands for it.
 pub fn group_of(target: Ipv6Addr) -> (Ipv6Addr, Mac) {
     let [.., a, b, c] = target.octets();
