@@ -14,6 +14,7 @@ pub mod run;
 mod settings;
 mod status;
 mod table;
+mod up;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -113,6 +114,15 @@ of EC2's well-known paths must look as their clients expect them, unless --force
 A guest leaves it at OpenStack's `password` path, once, usually encrypted with its owner's SSH key.
 It is printed as it is.")]
     Password(settings::Password),
+    /// Make the network namespace, for a `metad serve` that is confined
+    #[command(after_help = "Examples:
+  sudo metad up
+  sudo metad up --name lab
+
+`metad serve` makes it by itself, unless a service manager gives it a view of the file system of its
+own: then nobody else would see it under /run/netns. dist/metad-host.service runs this before, and
+`metad down` afterwards. One that is there already is no error, if it is metad's.")]
+    Up(Up),
     /// Stop the daemon and remove every trace of it from the host
     #[command(after_help = "Examples:
   sudo metad down
@@ -238,6 +248,12 @@ enum Shown {
 }
 
 #[derive(Debug, Args)]
+struct Up {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
 struct Down {
     #[command(flatten)]
     place: Place,
@@ -296,6 +312,7 @@ impl Command {
             Self::Unset(unset) => unset.run(),
             Self::Settings(settings) => settings.run(&mut out),
             Self::Password(password) => password.run(&mut out),
+            Self::Up(up) => up::run(&up.place.names()?, &mut out),
             Self::Down(down) => down::run(&down.place.names()?, down.purge, &mut out),
             Self::Domain(domain::Domain::Prepare(prepare)) => prepare.run(&mut out),
             Self::Network(network::Network::Prepare(prepare)) => prepare.run(&mut out),

@@ -72,6 +72,8 @@ pub struct Outputs {
 pub struct Progress {
     /// The sources that have told everything, or have failed to.
     pub heard: BTreeSet<SourceIndex>,
+    /// Of those, the ones that cannot be reached now.
+    pub away: BTreeSet<SourceIndex>,
     /// The host's interfaces were listed, and those that guests are on have the program.
     pub attached: bool,
 }
@@ -198,6 +200,7 @@ impl Conductor {
             }
             Order::StandAside(done) => {
                 self.stance = Stance::Aside;
+                self.retry = None;
                 let _gone = done.send(());
             }
         }
@@ -210,6 +213,15 @@ impl Conductor {
     }
 
     fn take(&mut self, change: Change) {
+        match &change.event {
+            Event::State(State::Away { .. }) => {
+                self.progress.away.insert(change.source);
+            }
+            Event::State(State::Connected) | Event::Synced { .. } => {
+                self.progress.away.remove(&change.source);
+            }
+            Event::Put(_) | Event::Gone { .. } | Event::Failed { .. } => {}
+        }
         let told_all = match change.event {
             Event::Synced { .. } | Event::State(State::Away { .. }) => true,
             Event::Put(_) | Event::Gone { .. } | Event::Failed { .. } => false,
@@ -249,7 +261,10 @@ impl Conductor {
     /// frame. Publish before learn: the first frame of a guest must find its seat.
     fn settle(&mut self) {
         self.gone.clear();
-        if self.stance == Stance::Aside {
+        // Aside, nothing is tried: a moment that has passed would be waited for without end.
+        self.retry = None;
+        // Before the host's interfaces are known, what an earlier daemon left on them would look like nobody's.
+        if self.stance == Stance::Aside || !self.progress.attached {
             self.report();
             return;
         }
@@ -260,7 +275,9 @@ impl Conductor {
             self.herald.tell(&resolution.snapshot);
             if self.progress.attached && !resolution.undecided.is_empty() {
                 self.inventory.decide(now);
+                let before = resolution.notices;
                 resolution = self.inventory.resolve(&self.interfaces, now);
+                resolution.notices.extend(before);
             }
         }
         self.inputs.ledger.keep(resolution.ledger);

@@ -60,6 +60,20 @@ pub fn follow(roles: &[Role]) -> (mpsc::Receiver<News>, JoinSet<()>) {
     (news, tasks)
 }
 
+/// What is wrong with a role's file now, for who looks before metad serves. `None`: nothing, or a command would have to
+/// be run to know.
+pub async fn problem(role: &Role) -> Option<String> {
+    let Origin::File(_) = role.origin else {
+        return None;
+    };
+    let (tell, _news) = mpsc::channel(1);
+    let mut follower = Follower::new(role.clone(), tell, LOOK);
+    match follower.read().await {
+        Ok(fetched) => fetched.warning,
+        Err(failure) => Some(failure.to_string()),
+    }
+}
+
 /// One role's task.
 struct Follower {
     role: Role,

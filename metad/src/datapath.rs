@@ -11,6 +11,7 @@ mod guard;
 mod layout;
 mod load;
 mod pins;
+pub(crate) mod release;
 mod remove;
 mod steps;
 mod strangers;
@@ -93,6 +94,8 @@ impl Datapath {
     /// Names what the kernel refused.
     pub fn engage(&mut self) -> Result<(), LoadError> {
         self.attachments.begin_anew();
+        self.guards.begin_anew();
+        self.refused.clear();
         self.nics = self
             .kernel
             .nics

@@ -156,8 +156,8 @@ pub struct Nic {
     pub network: Option<String>,
     /// Addresses known beforehand (a record, a DHCP reservation), with prefix length.
     pub addresses: Vec<Cidr>,
-    /// The network's own prefix, where it is known (`192.168.122.0/24`).
-    pub subnet: Option<Cidr>,
+    /// The network's own prefixes, where they are known (`192.168.122.0/24`): one of each family at most.
+    pub subnets: Vec<Cidr>,
     /// Octets, where the network or the interface states it.
     pub mtu: Option<u32>,
     /// `Some`: no DHCP server hands out `addresses`, the guest must take them itself.

@@ -75,13 +75,13 @@ pub struct Desk {
     pub signer: Signer,
     /// Whether a connection may ask more than once.
     pub keep_alive: bool,
+    pub bounds: Arc<Bounds>,
+    /// File descriptors that the process may have open; connections of all guests together leave most of them free.
+    pub descriptors: usize,
     /// Whether to accept connections now. They wait meanwhile; for good, once the sender is gone.
     pub open: watch::Receiver<bool>,
     /// Asked once the service stops.
     pub farewell: Arc<dyn Fn() -> Farewell + Send + Sync>,
-    pub bounds: Arc<Bounds>,
-    /// File descriptors that the process may have open; connections of all guests together leave most of them free.
-    pub descriptors: usize,
     /// Reads the slot out of a peer's address.
     pub slot_of: fn(SocketAddr) -> Option<Slot>,
 }
@@ -103,10 +103,10 @@ impl Desk {
             state: StateDesk::default(),
             signer,
             keep_alive: false,
-            open: watch::channel(true).1,
-            farewell: Arc::new(|| Farewell::SHORT),
             bounds: Arc::default(),
             descriptors: DESCRIPTORS,
+            open: watch::channel(true).1,
+            farewell: Arc::new(|| Farewell::SHORT),
             slot_of: identity::slot_of,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! It is kept under /run/netns as `ip netns` does, so that `ip netns exec NAME …` works on it.
 
+pub mod queues;
 pub mod veth;
 
 use std::fs::{self, File, OpenOptions};
@@ -98,6 +99,11 @@ impl Namespace {
     pub fn file(&self) -> &File {
         &self.file
     }
+}
+
+/// Where the namespace called `name` is, or will be.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name)
 }
 
 /// Removes the namespace called `name` and every interface in it. `false`: there was none.

@@ -4,15 +4,17 @@
 //! brings itself up beside it; only then the elder stands aside, and only when the heir serves, the elder ends. Up to
 //! that moment, whatever happens to the heir, the elder goes on.
 //!
-//!     heir                          elder
-//!     Hello ───────────────────────►          who are you?
-//!           ◄─────────────────────── Offer    with the lock and the sockets; or Refused
-//!     (reads its sources, loads its programs, attaches nothing)
-//!     Ready ───────────────────────►          stops accepting and writing; the slots are written down
-//!           ◄─────────────────────── Aside
-//!     (takes the slots, swaps the programs, accepts)
-//!     Serving ─────────────────────►          ends its open connections, and itself
-//!           ◄─────────────────────── Yours    or Resumed, where the heir took too long
+//! ```text
+//! heir                          elder
+//! Hello ───────────────────────►          who are you?
+//!       ◄─────────────────────── Offer    with the lock and the sockets; or Refused
+//! (reads its sources, loads its programs, attaches nothing)
+//! Ready ───────────────────────►          stops accepting and writing; the slots are written down
+//!       ◄─────────────────────── Aside
+//! (takes the slots, swaps the programs, accepts)
+//! Serving ─────────────────────►          ends its open connections, and itself
+//!       ◄─────────────────────── Yours    or Resumed, where the heir took too long
+//! ```
 //!
 //! Must never happen: that both write to the kernel's tables, or that neither serves.
 

@@ -14,6 +14,7 @@ mod prepare;
 mod readers;
 mod six;
 mod trust;
+mod unit;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;

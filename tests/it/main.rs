@@ -12,6 +12,7 @@ mod clients;
 mod frames;
 mod guest;
 mod kernel;
+mod kernels;
 mod net;
 mod object;
 mod parity;

@@ -16,8 +16,8 @@ mod handover;
 mod host;
 mod identity;
 mod install;
-mod ipv6;
-mod lifecycle;
+pub(crate) mod ipv6;
+pub(crate) mod lifecycle;
 mod living;
 mod networks;
 mod offload;
@@ -47,14 +47,14 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 const BRIEFLY: Duration = Duration::from_millis(1500);
 
 /// A host with the bridge `br0` at [`GATEWAY`].
-fn host_with_bridge() -> Result<Lab> {
+pub(crate) fn host_with_bridge() -> Result<Lab> {
     let lab = Lab::new()?;
     lab.bridge("br0", &[&format!("{GATEWAY}/24")])?;
     Ok(lab)
 }
 
 /// A guest on `br0` with a default route, and its record.
-fn guest(lab: &Lab, name: &str, last_octet: u8) -> Result<Guest> {
+pub(crate) fn guest(lab: &Lab, name: &str, last_octet: u8) -> Result<Guest> {
     let address = format!("{NETWORK}.{last_octet}/24");
     let guest = lab.guest(name, Plug::Bridge("br0"), Some(&address))?;
     guest.ip(&format!("route add default via {GATEWAY}"))?;
@@ -78,7 +78,7 @@ fn text(guest: &Guest, path: &str) -> Result<String> {
 }
 
 /// The guest gets its own hostname, instance-id and MAC.
-fn gets_its_own(guest: &Guest) -> Result<()> {
+pub(crate) fn gets_its_own(guest: &Guest) -> Result<()> {
     let record = guest.record();
     for (path, expected) in [
         ("hostname", guest.name()),

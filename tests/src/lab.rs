@@ -5,6 +5,7 @@
 
 mod cable;
 mod client;
+mod counters;
 mod daemon;
 mod guest;
 mod namespace;
@@ -23,7 +24,8 @@ use tempfile::TempDir;
 
 pub use self::cable::Cable;
 pub use self::client::{Reply, Request};
-pub use self::daemon::{Counters, Daemon, Settings, binary};
+pub use self::counters::Counters;
+pub use self::daemon::{Daemon, Settings, binary};
 pub use self::guest::{Guest, Plug};
 pub use self::namespace::Namespace;
 pub use self::snapshot::Snapshot;

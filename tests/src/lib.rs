@@ -5,8 +5,10 @@
 pub mod bench;
 pub mod clients;
 pub mod frames;
+pub mod hostvm;
 pub mod image;
 pub mod lab;
+pub mod machine;
 pub mod needs;
 pub mod progress;
 pub mod sandbox;

@@ -52,11 +52,11 @@ enum Task {
         #[arg(long)]
         debug: bool,
     },
-    /// Run the tests: all floors in order, or one
+    /// Run the tests: all floors but `kernels` in order, or one
     Test {
         #[arg(value_enum)]
         floor: Option<test::Floor>,
-        /// Only tests whose name contains this
+        /// Only tests whose name contains this; for `kernels`, also a kernel: `bookworm`, `bookworm::vlan`
         #[arg(long)]
         filter: Option<String>,
     },
@@ -70,10 +70,10 @@ enum Task {
     },
     /// See whether a metadata server, ours or another, does what its clients rely on
     Conformance(conformance::Options),
-    /// Look for inputs that break what must hold for all of them
-    Fuzz(fuzz::Options),
     /// Measure what metad promises, side by side with what it is compared to
     Bench(bench::Options),
+    /// Look for inputs that break what must hold for all of them
+    Fuzz(fuzz::Options),
     /// Check format, lints, documentation, licences and the rules of the house
     Ci,
     /// Run a command as root in namespaces that vanish with it
@@ -109,8 +109,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo(options) => demo::run(&options),
         Task::Images { rebuild } => images::run(rebuild).map(|()| ExitCode::SUCCESS),
         Task::Conformance(options) => conformance::run(&options),
-        Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Ci => ci::run(),
         Task::Sandbox { command } => {
             let (program, words) = command.split_first().context("no command")?;

@@ -2,6 +2,7 @@
 //! a sandbox. Prints what ran; a floor without a single test has failed.
 
 mod floor;
+mod matrix;
 mod report;
 mod tally;
 
@@ -22,6 +23,7 @@ use crate::{images, setup};
 
 /// What one floor came to.
 struct Outcome {
+    name: &'static str,
     floor: Floor,
     tally: Tally,
     time: Duration,
@@ -31,6 +33,9 @@ struct Outcome {
 
 /// Runs one floor, or all of them in order, and prints the table; the last line is `N passed, N failed`.
 pub(crate) fn run(only: Option<Floor>, filter: Option<&str>) -> Result<ExitCode> {
+    if only == Some(Floor::Kernels) {
+        return matrix::run(filter);
+    }
     let floors: Vec<Floor> = only.map_or_else(|| Floor::ALL.to_vec(), |floor| vec![floor]);
     for floor in &floors {
         setup::ensure(floor.purpose())?;
@@ -97,7 +102,10 @@ fn build_tests() -> Result<Tests> {
         .collect();
     let stray: Vec<&String> = names
         .iter()
-        .filter(|name| !Floor::ALL.iter().any(|floor| floor.holds(name)))
+        .filter(|name| {
+            let mut floors = Floor::ALL.iter().chain(&[Floor::Kernels]);
+            !floors.any(|floor| floor.holds(name))
+        })
         .collect();
     ensure!(
         stray.is_empty(),
@@ -109,6 +117,7 @@ fn build_tests() -> Result<Tests> {
 fn run_floor(floor: Floor, filter: Option<&str>, tests: &Tests, report: &Path) -> Result<Outcome> {
     let started = Instant::now();
     let mut outcome = Outcome {
+        name: floor.name(),
         floor,
         tally: Tally::default(),
         time: Duration::ZERO,
@@ -241,7 +250,7 @@ fn conclude(outcomes: &[Outcome], report: &Report, filtered: bool) -> ExitCode {
         }
         say(&format!(
             "{:<8} {:>6}  {:>6}  {:>7}  {}{verdict}",
-            outcome.floor.name(),
+            outcome.name,
             tally.passed,
             tally.failed,
             tally.skipped,

@@ -11,6 +11,7 @@ use super::report::{Unwritten, printable};
 use super::table::Table;
 use crate::config::Config;
 use crate::exit;
+use crate::install::Engine;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,7 +36,7 @@ pub(super) enum Verdict {
 
 /// Looks and prints; the exit code says whether something needed is missing.
 pub(super) fn run(config: &Config, json: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let facts = super::block_on(facts::gather(config))?;
+    let facts = super::block_on(facts::gather(config, Engine::Child))?;
     let findings = judge::judge(config, &facts);
     let ready = findings
         .iter()

@@ -1,5 +1,6 @@
 //! `metad serve`: opens the rooms in order, and closes them in reverse.
 
+mod descriptors;
 mod ground;
 mod host;
 mod house;
@@ -20,7 +21,7 @@ use self::rooms::{Heirloom, Stand};
 use crate::admin::{self, Claim};
 use crate::conductor::LedgerFile;
 use crate::config::Config;
-use crate::datapath::{Datapath, Traces, remove};
+use crate::datapath::{Datapath, Traces, release, remove};
 use crate::takeover::{Inheritance, inherit};
 
 /// How a daemon begins and ends.
@@ -38,6 +39,8 @@ pub struct Manner {
 /// # Errors
 /// When something the daemon cannot do without is missing; what was made until then is removed again.
 pub fn serve(config: Config, manner: Manner) -> Result<()> {
+    let kernel = rustix::system::uname();
+    release::demand(&kernel.release().to_string_lossy(), config.datapath.attach)?;
     // Attaching a program waits for the kernel, some milliseconds each; guests are answered meanwhile, on one core too.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -91,6 +94,7 @@ async fn follow(config: Config, manner: Manner) -> Result<()> {
             conversation,
         }),
     };
+    sockets::keep(&stand.doors);
     let served = rooms::serve(&config, &mut claim, stand).await;
     if claim.is_shared() {
         return served.map(|_never| ());

@@ -10,6 +10,7 @@ use crate::admin::{AttachedBy, Client, Counters, InstanceStatus, Role, Status};
 use crate::config::Config;
 use crate::exit;
 use crate::limits::Limit;
+use crate::netns::queues::Queue;
 
 /// Asks and prints.
 pub(super) fn run(config: &Config, json: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
@@ -189,7 +190,11 @@ fn limits(status: &Status) -> Table<4> {
             by.push("…".to_owned());
         }
         let limit = Limit::ALL.iter().find(|limit| limit.name() == name);
-        let sentence = limit.map_or("", |limit| limit.sentence());
+        let queue = Queue::ALL.iter().find(|queue| queue.name() == name);
+        let sentence = limit.map(|limit| limit.sentence());
+        let sentence = sentence
+            .or(queue.map(|queue| queue.sentence()))
+            .unwrap_or("");
         table.row([name, &count.to_string(), &by.join(", "), sentence]);
     }
     table

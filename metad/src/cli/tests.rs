@@ -6,6 +6,7 @@ use clap::CommandFactory;
 
 use super::*;
 use crate::limits::Limit;
+use crate::netns::queues::Queue;
 
 fn snapshots() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/snapshots")
@@ -27,8 +28,8 @@ pub(super) fn assert_snapshot(name: &str, text: &str) {
     );
 }
 
-const COMMANDS: [&str; 12] = [
-    "serve", "check", "status", "query", "identity", "set", "unset", "settings", "password",
+const COMMANDS: [&str; 13] = [
+    "serve", "check", "status", "query", "identity", "set", "unset", "settings", "password", "up",
     "down", "domain", "network",
 ];
 
@@ -254,6 +255,9 @@ fn every_limit_is_documented() {
     let mut table = "| limit | what happened |\n|---|---|\n".to_owned();
     for limit in Limit::ALL {
         table.push_str(&format!("| `{}` | {} |\n", limit.name(), limit.sentence()));
+    }
+    for queue in Queue::ALL {
+        table.push_str(&format!("| `{}` | {} |\n", queue.name(), queue.sentence()));
     }
     assert_documented("docs/operations.md", "LIMITS", &table);
 }

@@ -68,6 +68,12 @@ impl Guards {
         }
     }
 
+    /// Forgets what is attached, and leaves it where it is: all is attached anew with the next update.
+    pub(super) fn begin_anew(&mut self) {
+        self.held.clear();
+        self.swept = false;
+    }
+
     /// Makes the guards follow `wanted`.
     pub(super) fn update(&mut self, kernel: &mut Kernel, wanted: &BTreeMap<u32, Wanted>) {
         let guarded: BTreeMap<u32, &str> = wanted

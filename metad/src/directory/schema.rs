@@ -188,18 +188,21 @@ impl NicFields {
             .ok_or_else(|| format!("the entry of `nics` for {mac} lacks `interface`"))?;
         let fixed = fixed(self.dhcp, self.fixed, &self.addresses, self.bare.as_deref())?;
         let host = |cidr: &Cidr| cidr.prefix == if cidr.address.is_ipv4() { 32 } else { 128 };
-        let subnet = self
-            .addresses
-            .iter()
-            .filter(|address| !host(address))
-            .find_map(|address| address.network());
+        let networks = self.addresses.iter().filter(|address| !host(address));
+        let mut subnets: Vec<Cidr> = Vec::new();
+        for network in networks.filter_map(|it| it.network()) {
+            let known = |it: &Cidr| it.address.is_ipv4() == network.address.is_ipv4();
+            if !subnets.iter().any(known) {
+                subnets.push(network);
+            }
+        }
         Ok(Nic {
             mac,
             interface: Some(interface),
             bridge: self.bridge,
             network: None,
             addresses: self.addresses,
-            subnet,
+            subnets,
             mtu: self.mtu,
             fixed,
             offer: Offer::default(),

@@ -18,7 +18,7 @@ fn nic(interface: Option<&str>) -> Nic {
         bridge: Some("virbr0".to_owned()),
         network: None,
         addresses: Vec::new(),
-        subnet: None,
+        subnets: Vec::new(),
         mtu: None,
         fixed: None,
         offer: crate::instance::Offer::default(),

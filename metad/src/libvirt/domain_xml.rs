@@ -122,7 +122,7 @@ fn interface(element: &Element, running: bool) -> Result<Nic, Fault> {
         bridge: attribute_of(element, "source", "bridge").map(str::to_owned),
         network: attribute_of(element, "source", "network").map(str::to_owned),
         addresses: Vec::new(),
-        subnet: None,
+        subnets: Vec::new(),
         mtu,
         fixed: None,
         offer: Offer::default(),

@@ -20,7 +20,7 @@ pub struct Network {
     pub bridge: Option<String>,
     /// Octets.
     pub mtu: Option<u32>,
-    /// The IPv4 prefixes, host bits zero, in the document's order.
+    /// The prefixes, host bits zero, in the document's order.
     pub subnets: Vec<Cidr>,
     /// Addresses that DHCP keeps for a NIC, with the prefix length of their subnet.
     pub reservations: BTreeMap<Mac, Vec<Cidr>>,
@@ -50,8 +50,13 @@ impl Network {
                 address.prefix == subnet.prefix && address.network() == Some(**subnet)
             })
         };
-        let subnet = self.subnets.iter().find(holds_an_address);
-        nic.subnet = subnet.or(self.subnets.first()).copied();
+        let families: [fn(&IpAddr) -> bool; 2] = [IpAddr::is_ipv4, IpAddr::is_ipv6];
+        let subnets = families.into_iter().filter_map(|is_family| {
+            let of_family = || self.subnets.iter().filter(|it| is_family(&it.address));
+            let subnet = of_family().find(holds_an_address);
+            subnet.or(of_family().next()).copied()
+        });
+        nic.subnets = subnets.collect();
         nic.offer = self.offer.clone();
     }
 }
@@ -191,30 +196,27 @@ mod tests {
     fn a_nic_learns_what_its_network_knows() {
         let network = parse(DEFAULT).unwrap();
         assert_eq!(network.name, "default");
-        for (case, mac, addresses, subnet) in [
+        for (case, mac, addresses, subnets) in [
             (
                 "reserved in two families",
                 1,
                 vec!["192.168.122.10/24", "fd00::10/64"],
-                "192.168.122.0/24",
+                ["192.168.122.0/24", "fd00::/64"],
             ),
             (
                 "reserved in the second subnet",
                 2,
                 vec!["10.9.9.9/8"],
-                "10.0.0.0/8",
+                ["10.0.0.0/8", "fd00::/64"],
             ),
-            ("not reserved", 3, vec![], "192.168.122.0/24"),
+            ("not reserved", 3, vec![], ["192.168.122.0/24", "fd00::/64"]),
         ] {
             let mut nic = nic(mac);
             network.complete(&mut nic);
             let read: Vec<String> = nic.addresses.iter().map(ToString::to_string).collect();
             assert_eq!(read, addresses, "{case}");
-            assert_eq!(
-                nic.subnet.map(|subnet| subnet.to_string()).as_deref(),
-                Some(subnet),
-                "{case}"
-            );
+            let read: Vec<String> = nic.subnets.iter().map(ToString::to_string).collect();
+            assert_eq!(read, subnets, "{case}");
             assert_eq!(
                 (nic.bridge.as_deref(), nic.mtu),
                 (Some("virbr0"), Some(1400)),
@@ -355,7 +357,7 @@ mod tests {
             bridge: None,
             network: Some("default".to_owned()),
             addresses: Vec::new(),
-            subnet: None,
+            subnets: Vec::new(),
             mtu: None,
             fixed: None,
             offer: Offer::default(),

@@ -34,10 +34,8 @@ async fn a_domain_is_followed_from_definition_to_removal() {
         (None, Some("default"))
     );
     assert_eq!(nic.bridge.as_deref(), Some("virbr0"));
-    assert_eq!(
-        nic.subnet.map(|subnet| subnet.to_string()).as_deref(),
-        Some("192.168.122.0/24")
-    );
+    let subnets: Vec<_> = nic.subnets.iter().map(ToString::to_string).collect();
+    assert_eq!(subnets, ["192.168.122.0/24"]);
     assert_eq!(defined.disks.len(), 1);
 
     guest.domain.create().unwrap();

@@ -64,13 +64,18 @@ pub(super) async fn attend(
             Peer::unknown(Unknown::Crowded)
         }
     };
-    let mut met = converse(stream, peer, &desk, router, stop).await;
+    let mut met = converse(stream, peer, &desk, router, stop.clone()).await;
     // The next in line need not wait for this guest to hang up.
     drop(turn);
     if met != Some(Limit::ConnectionTime) {
         linger(stream).await;
-        if !taken(stream, desk.bounds.limits.connection_time).await {
-            met = Some(Limit::ConnectionTime);
+        let time = desk.bounds.limits.connection_time;
+        tokio::select! {
+            taken = taken(stream, time) => if !taken {
+                met = Some(Limit::ConnectionTime);
+            },
+            // What is left then is the kernel's to bring, as before.
+            () = stopped(stop) => {}
         }
     }
     if let Some(limit) = met {

@@ -153,7 +153,7 @@ pub(super) fn lan(nic: &Nic) -> &str {
 
 /// The network's prefix, else the one that a configured address came with.
 fn subnet(nic: &Nic, family: impl Fn(&IpAddr) -> bool) -> Option<String> {
-    nic.subnet
+    nic.subnets
         .iter()
         .chain(&nic.addresses)
         .find(|cidr| family(&cidr.address))

@@ -268,7 +268,7 @@ fn nic(last: u8, address: Option<&str>) -> Nic {
             })
             .into_iter()
             .collect(),
-        subnet: None,
+        subnets: Vec::new(),
         mtu: None,
         fixed: None,
         offer: Offer::default(),

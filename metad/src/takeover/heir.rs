@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use super::wire::Wire;
 use super::{AT_ONCE, FromElder, FromHeir, PROTOCOL, TAKES_OVER, TakeOverError};
 
-/// What the elder gave, on trial until [`Inheritance::serving`].
+/// What the elder gave, on trial until [`Conversation::serving`].
 #[derive(Debug)]
 pub struct Inheritance {
     pub lock: OwnedFd,
@@ -57,7 +57,9 @@ pub async fn inherit(socket: &Path) -> Result<Inheritance, TakeOverError> {
             sockets,
         } => (version, pid, sockets),
         FromElder::Refused { why } => return Err(TakeOverError::Refused(why)),
-        other => return Err(out_of_turn(&other)),
+        other @ (FromElder::Aside | FromElder::Yours | FromElder::Resumed) => {
+            return Err(out_of_turn(&other));
+        }
     };
     tracing::info!(elder = pid, version, "taking over from a running metad");
     let mut descriptors = descriptors.into_iter();
@@ -87,9 +89,10 @@ impl Conversation {
         let said = self.wire.say(&FromHeir::Ready, &[]).await;
         said.map_err(TakeOverError::Gone)?;
         let (message, _) = self.wire.hear(TAKES_OVER).await.map_err(failed)?;
-        match message {
-            FromElder::Aside => Ok(()),
-            other => Err(out_of_turn(&other)),
+        if message == FromElder::Aside {
+            Ok(())
+        } else {
+            Err(out_of_turn(&message))
         }
     }
 
@@ -111,9 +114,11 @@ impl Conversation {
 }
 
 fn failed(error: io::Error) -> TakeOverError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => TakeOverError::Gone(error),
-        _ => TakeOverError::Misunderstood(error),
+    let gone = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
+    if gone.contains(&error.kind()) {
+        TakeOverError::Gone(error)
+    } else {
+        TakeOverError::Misunderstood(error)
     }
 }
 

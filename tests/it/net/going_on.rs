@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use aya::maps::{HashMap, MapData};
+use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifier, TcAttachType};
 use metad_tests::lab::{Daemon, Guest, Lab, Settings};
 use metad_tests::needs;
@@ -90,6 +91,16 @@ fn programs_tables_and_slots_outlive_a_killed_daemon() -> Result<()> {
                 .output(&format!("tc filter show dev {link} ingress"))
         };
         let (before, left) = (filters("tap-alice")?, programs_on(&lab, "tap-alice")?);
+        let links = || -> Result<BTreeMap<PathBuf, u32>> {
+            let mut links = BTreeMap::new();
+            for entry in fs::read_dir(pins(&lab).join("links"))?.flatten() {
+                let link = FdLink::from(PinnedLink::from_pin(entry.path())?);
+                links.insert(entry.path(), link.info()?.id());
+            }
+            Ok(links)
+        };
+        let pinned = links()?;
+        ensure!(pinned.len() >= 4 || attach == "clsact", "{pinned:?}");
         let attached = left.len() + usize::from(before.contains("guest_ingress"));
         ensure!(
             attached == 1,
@@ -116,6 +127,7 @@ fn programs_tables_and_slots_outlive_a_killed_daemon() -> Result<()> {
                 before.matches("guest_ingress").count(),
                 "{attach}: {after}"
             );
+            assert_eq!(links()?, pinned, "{attach}: no link was made anew");
             let programs = programs_on(&lab, "tap-alice")?;
             assert_eq!(programs.len(), left.len(), "{attach}: swapped, not added");
             ensure!(

@@ -35,7 +35,7 @@ fn guest(lab: &Lab, name: &str) -> Result<Guest> {
 }
 
 /// The guest gets its own hostname, instance-id and MAC at an address.
-pub(super) fn gets_its_own_at(guest: &Guest, address: Ipv6Addr) -> Result<()> {
+pub(crate) fn gets_its_own_at(guest: &Guest, address: Ipv6Addr) -> Result<()> {
     let record = guest.record();
     for (path, expected) in [
         ("hostname", guest.name()),

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::loaded_maps;
 use aya::programs::loaded_programs;
 use aya::programs::tc::{SchedClassifier, TcAttachType};
+use aya::util::KernelVersion;
 use metad_tests::frames::ipv6::METADATA;
 use metad_tests::lab::{Daemon, Lab, Request, Settings, Snapshot, until};
 use metad_tests::needs;
@@ -20,7 +21,7 @@ use super::{gets_its_own, guest, host_with_bridge, ipv6, token};
 
 /// How a daemon comes to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// As a service manager ends it.
     Stop,
     /// As `metad down` ends a running one.
@@ -61,7 +62,7 @@ fn compare_all(attach: &str, datapath: &str) -> Result<()> {
     Ok(())
 }
 
-fn compare(attach: &str, datapath: &str, end: End) -> Result<()> {
+pub(crate) fn compare(attach: &str, datapath: &str, end: End) -> Result<()> {
     let lab = host_with_bridge()?;
     let plain = datapath.is_empty();
     let plug = if plain { guest } else { machine };
@@ -167,10 +168,14 @@ fn bpf_of(daemon: &Daemon) -> Result<(BTreeSet<u32>, BTreeSet<u32>)> {
 
 /// Nothing sits at tcx on these links of the host; what sits at clsact is in the snapshot.
 pub(super) fn no_programs(lab: &Lab, links: &[&str]) -> Result<()> {
+    // Before, there is no tcx that anything could sit at.
+    if KernelVersion::current()? < KernelVersion::new(6, 6, 0) {
+        return Ok(());
+    }
     lab.host().within(|| {
         for link in links {
             for side in [TcAttachType::Ingress, TcAttachType::Egress] {
-                let (_, programs) = SchedClassifier::query_tcx(*link, side)?;
+                let (_, programs) = SchedClassifier::query_tcx(link, side)?;
                 let left = programs.len();
                 ensure!(left == 0, "{left} programs are left on {link}, {side:?}");
             }

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::Reuse;
 use super::cache::{Cache, Recipe, Scratch};
-use super::command::run;
-use super::ignition;
+use super::rootfs::{self, OPTIONS, write};
+use super::{Reuse, ignition};
 use crate::progress::Progress;
 
 /// The Debian releases that guests are made of.
@@ -111,31 +110,6 @@ const MASKED: [&str; 14] = [
     "systemd-tmpfiles-clean.timer",
 ];
 
-/// In mount and process namespaces of its own that end with this process: were it interrupted without them, mmdebstrap
-/// would go on, and its mounts would stay in the directory, where no later build could remove them.
-const PROGRAM: &str = "setpriv";
-const PROGRAM_WORDS: [&str; 9] = [
-    "--pdeathsig=KILL",
-    "unshare",
-    "--mount",
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-    "--",
-    "mmdebstrap",
-];
-
-const OPTIONS: [&str; 7] = [
-    "--quiet",
-    "--variant=minbase",
-    "--mode=root",
-    "--format=directory",
-    "--dpkgopt=path-exclude=/usr/share/doc/*",
-    "--dpkgopt=path-exclude=/usr/share/man/*",
-    "--dpkgopt=path-exclude=/usr/share/locale/*",
-];
-
 /// The size of the guest's disk; what is not used takes no space.
 const DISK_SIZE: &str = "1500M";
 
@@ -169,57 +143,15 @@ fn build(debian: Debian, scratch: &Scratch, progress: &Progress) -> Result<PathB
     let root = scratch.join("root");
     progress.step(
         &format!("{suite}: installing Debian's packages into a directory"),
-        || {
-            let include = format!("--include={}", debian.packages());
-            let words = PROGRAM_WORDS.iter().chain(&OPTIONS);
-            let mut arguments: Vec<&std::ffi::OsStr> = words.map(|word| (*word).as_ref()).collect();
-            arguments.extend([include.as_ref(), suite.as_ref(), root.as_os_str()]);
-            run(PROGRAM, arguments)
-        },
+        || rootfs::install(&OPTIONS, suite, debian.packages(), &root),
     )?;
     configure(&root)?;
     if debian.has_ignition() {
         add_ignition(&root)?;
     }
     progress.step(&format!("{suite}: making a disk image of it"), || {
-        let raw = scratch.join("disk.raw");
-        let finished = scratch.join("disk.qcow2");
-        // Without a journal: nobody repairs a disk that is thrown away.
-        run(
-            "mke2fs",
-            [
-                "-q".as_ref(),
-                "-t".as_ref(),
-                "ext4".as_ref(),
-                "-O".as_ref(),
-                "^has_journal".as_ref(),
-                "-d".as_ref(),
-                root.as_os_str(),
-                raw.as_os_str(),
-                DISK_SIZE.as_ref(),
-            ],
-        )?;
-        run(
-            "qemu-img",
-            [
-                "convert".as_ref(),
-                "-O".as_ref(),
-                "qcow2".as_ref(),
-                raw.as_os_str(),
-                finished.as_os_str(),
-            ],
-        )?;
-        Ok(finished)
+        rootfs::disk(&root, scratch, DISK_SIZE)
     })
-}
-
-fn write(root: &Path, name: &str, content: &str) -> Result<()> {
-    let file = root.join(name);
-    if let Some(directory) = file.parent() {
-        fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
-    }
-    fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn add_ignition(root: &Path) -> Result<()> {
@@ -231,11 +163,7 @@ fn add_ignition(root: &Path) -> Result<()> {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
             .with_context(|| format!("cannot make {} a program", program.display()))?;
     }
-    let words = ["systemctl", "--quiet", "enable", ignition::SERVICE];
-    let mut arguments = vec![root.as_os_str()];
-    arguments.extend(words.map(std::ffi::OsStr::new));
-    run("chroot", arguments)?;
-    Ok(())
+    rootfs::systemctl(root, "enable", &[ignition::SERVICE])
 }
 
 /// Turns an installed directory into a guest that has never booted.
@@ -243,29 +171,14 @@ fn configure(root: &Path) -> Result<()> {
     for (name, content) in FILES {
         write(root, name, content)?;
     }
-    for (action, units) in [("enable", ENABLED.as_slice()), ("mask", MASKED.as_slice())] {
-        let mut arguments = vec![
-            root.as_os_str(),
-            "systemctl".as_ref(),
-            "--quiet".as_ref(),
-            action.as_ref(),
-        ];
-        arguments.extend(units.iter().map(|unit| std::ffi::OsStr::new(*unit)));
-        run("chroot", arguments)?;
-    }
-    // Empty means: choose one at the first boot.
-    fs::write(root.join("etc/machine-id"), "")?;
+    rootfs::systemctl(root, "enable", &ENABLED)?;
+    rootfs::systemctl(root, "mask", &MASKED)?;
     for entry in fs::read_dir(root.join("etc/ssh"))?.flatten() {
         if entry.file_name().to_string_lossy().starts_with("ssh_host_") {
             fs::remove_file(entry.path())?;
         }
     }
-    for directory in ["var/lib/apt/lists", "var/cache/apt"] {
-        let directory = root.join(directory);
-        fs::remove_dir_all(&directory)
-            .with_context(|| format!("cannot empty {}", directory.display()))?;
-    }
-    Ok(())
+    rootfs::make_new(root)
 }
 
 #[cfg(test)]

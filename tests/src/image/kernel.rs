@@ -172,7 +172,7 @@ fn find(directory: &Path, ending: &str) -> Result<Option<PathBuf>> {
 }
 
 /// Copies a module, unpacked: busybox's `insmod` wants it plain.
-fn take_module(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn take_module(from: &Path, to: &Path) -> Result<()> {
     match from.extension().and_then(|extension| extension.to_str()) {
         Some("ko") => {
             fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;

@@ -136,14 +136,14 @@ impl Snapshot {
             if now != last.0 {
                 last = (now, Instant::now());
             }
-            // On a busy host, the detection of duplicate addresses outlasts any quiet.
-            let detects = last
-                .0
-                .parts
-                .values()
-                .any(|text| text.contains(" tentative"));
-            (!detects && last.1.elapsed() >= QUIET).then(|| last.0.clone())
+            let at_rest = !last.0.is_tentative() && last.1.elapsed() >= QUIET;
+            at_rest.then(|| last.0.clone())
         })
+    }
+
+    /// Whether an address is still being detected, which a busy machine may take its time for.
+    fn is_tentative(&self) -> bool {
+        self.parts.values().any(|text| text.contains(" tentative"))
     }
 
     /// Every difference, one per line: `-` was there before, `+` is there now.

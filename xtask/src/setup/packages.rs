@@ -93,6 +93,8 @@ pub(super) const GUEST: &[Package] = &[
     program("mmdebstrap", "mmdebstrap"),
     program("busybox-static", "busybox"),
     program("e2fsprogs", "mke2fs"),
+    program("kmod", "depmod"),
+    program("binutils", "strip"),
     program("openssh-client", "ssh"),
 ];
 

@@ -15,9 +15,12 @@ pub(crate) enum Floor {
     Clients,
     /// Real guests under libvirt
     Guest,
+    /// The datapath on each of Debian's kernels, emulated; only when it is named, since it takes long
+    Kernels,
 }
 
 impl Floor {
+    /// Those that run where none is named.
     pub(crate) const ALL: [Self; 5] = [
         Self::Unit,
         Self::Kernel,
@@ -33,6 +36,7 @@ impl Floor {
             Self::Net => "net",
             Self::Clients => "clients",
             Self::Guest => "guest",
+            Self::Kernels => "kernels",
         }
     }
 
@@ -43,6 +47,7 @@ impl Floor {
             Self::Net => "the daemon between namespaces that play host and guests",
             Self::Clients => "other people's clients in namespaces that play guests",
             Self::Guest => "real guests under libvirt",
+            Self::Kernels => "the datapath on each of Debian's kernels",
         }
     }
 
@@ -54,6 +59,7 @@ impl Floor {
             Self::Net => &["net"],
             Self::Clients => &["clients"],
             Self::Guest => &["guest"],
+            Self::Kernels => &["kernels"],
         }
     }
 
@@ -69,7 +75,7 @@ impl Floor {
             Self::Unit | Self::Kernel => 4,
             Self::Net => 2,
             // One after the other: they write one table.
-            Self::Clients | Self::Guest => 1,
+            Self::Clients | Self::Guest | Self::Kernels => 1,
         }
     }
 
@@ -78,7 +84,7 @@ impl Floor {
             Self::Unit => Purpose::Build,
             Self::Kernel | Self::Net => Purpose::Net,
             Self::Clients => Purpose::Clients,
-            Self::Guest => Purpose::Test,
+            Self::Guest | Self::Kernels => Purpose::Test,
         }
     }
 }

@@ -26,7 +26,7 @@ impl Report {
         }
     }
 
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let mut report = Self::default();
         for line in text.lines() {
             let mut parts = line.splitn(3, '\t');

@@ -11,9 +11,11 @@ use tokio::time::timeout;
 use virt::connect::Connect;
 
 use crate::admin::{Client, ClientError};
-use crate::config::{Config, Source};
+use crate::config::{Config, Role, Source};
+use crate::credentials;
 use crate::directory::origin::{self, Named};
 use crate::directory::record_file::Format;
+use crate::install::{Engine, Files, Templates};
 use crate::interfaces::{Interface, watch};
 use crate::libvirt::domain_xml;
 
@@ -45,6 +47,10 @@ pub(super) struct Facts {
     pub(super) interfaces: Vec<Interface>,
     /// In the order of the configuration.
     pub(super) sources: Vec<SourceFacts>,
+    /// What is wrong with templates of installers' answers.
+    pub(super) templates: Vec<String>,
+    /// The roles whose credentials are not as guests need them, and why.
+    pub(super) roles: Vec<(String, String)>,
 }
 
 /// A daemon of this name.
@@ -73,7 +79,7 @@ pub(super) struct SourceFacts {
 }
 
 /// Looks everything up; takes as long as the slowest source, ten seconds at most for each.
-pub(super) async fn gather(config: &Config) -> Facts {
+pub(super) async fn gather(config: &Config, engine: Engine) -> Facts {
     let mut sources = Vec::new();
     for source in &config.sources {
         sources.push(match source {
@@ -99,7 +105,31 @@ pub(super) async fn gather(config: &Config) -> Facts {
         namespace: config.namespace().exists(),
         interfaces: interfaces().await,
         sources,
+        templates: templates(config, engine).await,
+        roles: roles(&config.roles).await,
     }
+}
+
+/// Compiles the templates as `metad serve` does.
+async fn templates(config: &Config, engine: Engine) -> Vec<String> {
+    let config = config.install.clone();
+    let compiled = tokio::task::spawn_blocking(move || {
+        let files = Files::read(&config.templates);
+        let templates = Templates::compile_with(engine, &files, config);
+        templates.problems().to_vec()
+    });
+    compiled
+        .await
+        .unwrap_or_else(|error| vec![error.to_string()])
+}
+
+async fn roles(roles: &[Role]) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    for role in roles {
+        let problem = credentials::problem(role).await;
+        problems.extend(problem.map(|problem| (role.name.clone(), problem)));
+    }
+    problems
 }
 
 async fn daemon(config: &Config) -> DaemonFacts {

@@ -3,6 +3,7 @@
 use super::facts::{DaemonFacts, Facts, SourceFacts};
 use super::{Finding, Verdict};
 use crate::config::{Attach, Config, Source};
+use crate::datapath::release::{OLDEST, TCX, version};
 
 /// The capabilities that metad needs (linux/capability.h) and what for.
 const CAPABILITIES: [(u32, &str, &str); 5] = [
@@ -12,10 +13,6 @@ const CAPABILITIES: [(u32, &str, &str); 5] = [
     (38, "CAP_PERFMON", "the verifier's trust in pointers"),
     (39, "CAP_BPF", "loading programs and maps"),
 ];
-
-/// What older kernels cannot do: named in architecture notes and the README.
-const KERNEL_OLDEST: (u32, u32) = (5, 15);
-const KERNEL_TCX: (u32, u32) = (6, 6);
 
 /// Judges everything, in the order in which an administrator would set it right.
 pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
@@ -38,6 +35,15 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
             )
         }));
     }
+    findings.extend(facts.templates.iter().map(|problem| {
+        let place = config.install.templates.display();
+        let remedy = format!("mend it in {place}; the other templates are rendered");
+        warning("installers' answers", problem.clone(), remedy)
+    }));
+    findings.extend(facts.roles.iter().map(|(role, problem)| {
+        let remedy = "guests with this role are told of no credentials until they are there";
+        warning(&format!("role {role}"), problem.clone(), remedy)
+    }));
     findings
 }
 
@@ -90,9 +96,9 @@ fn privileges(capabilities: Option<u64>) -> Finding {
 }
 
 fn kernel(release: &str) -> Finding {
-    let (major, minor) = KERNEL_OLDEST;
+    let (major, minor) = OLDEST;
     match version(release) {
-        Some(version) if version >= KERNEL_OLDEST => ok("kernel", release),
+        Some(version) if version >= OLDEST => ok("kernel", release),
         Some(_) => missing(
             "kernel",
             format!("{release} is too old"),
@@ -108,7 +114,7 @@ fn kernel(release: &str) -> Finding {
 
 fn attach(wanted: Attach, release: &str) -> Finding {
     let what = "attaching";
-    let tcx = version(release).is_none_or(|version| version >= KERNEL_TCX);
+    let tcx = version(release).is_none_or(|version| version >= TCX);
     match (wanted, tcx) {
         (Attach::Auto | Attach::Tcx, true) => ok(what, "tcx"),
         (Attach::Clsact, true | false) => ok(what, "clsact, as configured"),
@@ -267,34 +273,5 @@ fn edit(source: &Source, name: &str) -> String {
             format!("`virsh edit {name}`; metad goes on with what it last understood")
         }
         Source::Directory { path } => format!("edit {} in {}", name, path.display()),
-    }
-}
-
-/// Major and minor of `uname -r`.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut parts = release.split(|char: char| !char.is_ascii_digit());
-    let major = parts.next()?.parse().ok()?;
-    let minor = parts.next()?.parse().ok()?;
-    Some((major, minor))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_read() {
-        for (release, expected) in [
-            ("6.18.0", Some((6, 18))),
-            ("5.15.0-91-generic", Some((5, 15))),
-            ("6.1.0-37-cloud-amd64", Some((6, 1))),
-            ("6.6-rc1", Some((6, 6))),
-            ("6", None),
-            ("", None),
-            ("five", None),
-            ("99999999999.1", None),
-        ] {
-            assert_eq!(version(release), expected, "{release}");
-        }
     }
 }

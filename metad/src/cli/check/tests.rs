@@ -6,7 +6,8 @@ use super::facts::{DaemonFacts, Facts, SourceFacts, effective_set};
 use super::judge::judge;
 use super::*;
 use crate::cli::tests::assert_snapshot;
-use crate::config::{Attach, Name};
+use crate::config::{Attach, Name, Origin, Role};
+use crate::install::Engine;
 use crate::interfaces::Interface;
 
 fn interface(index: u32, name: &str) -> Interface {
@@ -42,6 +43,8 @@ fn fine() -> Facts {
                 problems: Vec::new(),
             },
         ],
+        templates: Vec::new(),
+        roles: Vec::new(),
     }
 }
 
@@ -107,12 +110,12 @@ fn each_lack_of_the_kernel_is_found_alone() {
         ),
         (
             "old kernel",
-            with(|f| f.kernel = "5.14.21".to_owned()),
+            with(|f| f.kernel = "5.9.16".to_owned()),
             &[("kernel", Missing)],
         ),
         (
             "oldest kernel",
-            with(|f| f.kernel = "5.15.0".to_owned()),
+            with(|f| f.kernel = "5.10.0".to_owned()),
             &[],
         ),
         (
@@ -176,6 +179,18 @@ fn each_lack_around_it_is_found_alone() {
             "no libvirt",
             with(|f| f.sources[0].subjects = Err("Failed to connect socket".to_owned())),
             &[("libvirt qemu:///system", Warning)],
+        ),
+        (
+            "a template that is none",
+            with(|f| {
+                f.templates = vec!["autoinstall/user-data: line 3: unexpected end".to_owned()]
+            }),
+            &[("installers' answers", Warning)],
+        ),
+        (
+            "a role without credentials",
+            with(|f| f.roles = vec![("web".to_owned(), "its file is not there".to_owned())]),
+            &[("role web", Warning)],
         ),
         (
             "no directory",
@@ -305,7 +320,7 @@ fn sources_are_looked_into() {
     ] {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
-    let config = Config {
+    let mut config = Config {
         name: Name::new("check-test").unwrap(),
         sources: vec![
             crate::config::Source::Libvirt {
@@ -323,7 +338,14 @@ fn sources_are_looked_into() {
         ],
         ..Config::default()
     };
-    let facts = runtime.block_on(facts::gather(&config));
+    let templates = tempfile::tempdir().unwrap();
+    std::fs::write(templates.path().join("preseed.cfg"), "{{ instance.").unwrap();
+    config.install.templates = templates.path().to_owned();
+    config.roles = vec![Role {
+        name: "web".to_owned(),
+        origin: Origin::File(dir.path().join("credentials.json")),
+    }];
+    let facts = runtime.block_on(facts::gather(&config, Engine::Here));
     let [test, nonsense, none, some] = facts.sources.as_slice() else {
         panic!("{:?}", facts.sources)
     };
@@ -340,6 +362,17 @@ fn sources_are_looked_into() {
     };
     assert_eq!(name, "db1.json");
     assert!(problem.contains("line 1"), "{problem}");
+    let [template] = facts.templates.as_slice() else {
+        panic!("{:?}", facts.templates)
+    };
+    assert!(template.contains("preseed.cfg"), "{template}");
+    let [(role, problem)] = facts.roles.as_slice() else {
+        panic!("{:?}", facts.roles)
+    };
+    assert!(
+        role == "web" && problem.contains("credentials.json"),
+        "{problem}"
+    );
     assert!(
         facts
             .interfaces

@@ -9,6 +9,7 @@ use crate::conductor::Outputs;
 use crate::config::Config;
 use crate::inventory::{Slot, Snapshot};
 use crate::limits::Bounds;
+use crate::netns::queues;
 use crate::settings::StateDesk;
 use crate::signer::{Certificate, Signer};
 
@@ -60,9 +61,15 @@ impl Host for Daemon {
                 refused.collect::<Vec<_>>(),
             )
         };
-        let limits = self.bounds.counts();
-        let mut status = Status::new(&self.name, &snapshot, interfaces, counters, limits);
+        let met = self.bounds.counts();
+        let mut status = Status::new(&self.name, &snapshot, interfaces, counters, met);
         status.problems.extend(refused);
+        // Without its namespace, nobody is served, and that shows elsewhere.
+        for (queue, times) in queues::full(&self.name).into_iter().flatten() {
+            if times > 0 {
+                status.limits.insert(queue.name().to_owned(), times);
+            }
+        }
         status
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use anyhow::Result;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal as on};
 use tokio::sync::watch;
@@ -26,6 +27,37 @@ pub(super) async fn wait(progress: &watch::Sender<Progress>, sources: usize, lim
         .subscribe()
         .wait_for(|progress| progress.attached)
         .await;
+}
+
+/// Waits until every source has told everything, as whoever takes the place of a running daemon must: that one may know
+/// what a source that is away said before.
+///
+/// # Errors
+/// One is away, or has not told everything within `limit`.
+pub(super) async fn wait_for_all(
+    progress: &watch::Sender<Progress>,
+    config: &Config,
+    limit: Duration,
+) -> Result<()> {
+    let sources = config.sources.len();
+    let mut now = progress.subscribe();
+    let all = now.wait_for(|progress| {
+        progress.attached && progress.heard.len() >= sources && progress.away.is_empty()
+    });
+    if tokio::time::timeout(limit, all).await.is_ok() {
+        return Ok(());
+    }
+    let progress = progress.borrow();
+    let missing = config
+        .sources
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !progress.heard.contains(index) || progress.away.contains(index));
+    let missing: Vec<String> = missing.map(|(_, source)| source.to_string()).collect();
+    anyhow::bail!(
+        "cannot take over without what the running metad may know: no answer from {}\nhelp: try again once it is back",
+        missing.join(", ")
+    )
 }
 
 /// Says that guests are being answered.
@@ -57,4 +89,49 @@ pub(super) async fn signal() -> io::Result<&'static str> {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_taken_over_from_without_every_source() {
+        let sources = "[[source]]\nkind = \"libvirt\"\nuri = \"qemu:///system\"\n[[source]]\nkind = \"directory\"\npath = \"/records\"\n";
+        let config = Config::parse(sources, std::path::Path::new("/")).unwrap();
+        let heard = |all: &[usize]| all.iter().copied().collect::<BTreeSet<_>>();
+        for (case, heard, away, attached, missing) in [
+            ("all is told", heard(&[0, 1]), heard(&[]), true, None),
+            (
+                "one is away",
+                heard(&[0, 1]),
+                heard(&[0]),
+                true,
+                Some("no answer from libvirt qemu:///system\n"),
+            ),
+            (
+                "one has not told everything",
+                heard(&[0]),
+                heard(&[]),
+                true,
+                Some("no answer from directory /records\n"),
+            ),
+        ] {
+            let progress = watch::Sender::new(Progress {
+                heard,
+                away,
+                attached,
+            });
+            let waited = wait_for_all(&progress, &config, Duration::from_secs(60)).await;
+            match (missing, waited) {
+                (None, waited) => waited.unwrap(),
+                (Some(missing), Err(error)) => {
+                    assert!(error.to_string().contains(missing), "{case}: {error}");
+                }
+                (Some(_), Ok(())) => panic!("{case}"),
+            }
+        }
+    }
 }

@@ -15,7 +15,7 @@ use super::host::Daemon;
 use super::house::House;
 use super::sockets::Door;
 use super::sources::Sources;
-use super::{Ending, ready};
+use super::{Ending, descriptors, ready};
 use crate::admin::{self, Claim};
 use crate::conductor::{Conductor, Helm, Inputs, LedgerFile, Outputs, Progress};
 use crate::config::Config;
@@ -32,6 +32,8 @@ use crate::{credentials, install};
 
 /// How long the daemon waits for its sources before it says that it is ready without them.
 const SOURCES_TIME: Duration = Duration::from_secs(5);
+/// How long it waits for them where another daemon answers meanwhile.
+const TAKE_OVER_TIME: Duration = Duration::from_secs(60);
 
 /// What the rooms stand on.
 pub(super) struct Stand {
@@ -61,6 +63,7 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         ledger,
         heirloom,
     } = stand;
+    let (signer, tokens) = (open_signer(config)?, Tokens::open(&config.token_key())?);
     let (stop, stopped) = watch::channel(false);
     let mut slow = SlowSide::open(config, datapath, stopped.clone()).await?;
     slow.come_up(config, ledger).await?;
@@ -70,23 +73,8 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         stop.clone(),
         LedgerFile::new(config.ledger()),
     );
-    let signer = open_signer(config)?;
     let bounds = Arc::new(Bounds::new(config.limits));
-    let desk = Desk {
-        keep_alive: config.keep_alive,
-        bounds: Arc::clone(&bounds),
-        descriptors: descriptors(),
-        state: slow.state.clone(),
-        open: house.door(),
-        farewell: house.farewell(),
-        ..Desk::new(
-            Arc::clone(&slow.outputs.snapshot),
-            Arc::clone(&slow.outputs.swapped),
-            Arc::<KernelFlows>::clone(&slow.flows),
-            Tokens::open(&config.token_key())?,
-            signer.clone(),
-        )
-    };
+    let desk = slow.desk(config, &house, &bounds, tokens, signer.clone());
     let guests = copies(&doors).context("cannot copy the guests' sockets")?;
     let listeners: Vec<TcpListener> = doors.into_iter().map(|door| door.listener).collect();
     let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
@@ -197,18 +185,49 @@ impl SlowSide {
     async fn come_up(&mut self, config: &Config, ledger: Option<Ledger>) -> Result<()> {
         let (helm, progress) = (&self.helm, &self.outputs.progress);
         let up = async {
-            if let Some(ledger) = ledger {
-                // Where it fails, the conductor itself says why.
-                let _ended = helm.engage(Some(ledger)).await;
+            match ledger {
+                Some(ledger) => {
+                    // Where it fails, the conductor itself says why.
+                    let _ended = helm.engage(Some(ledger)).await;
+                    ready::wait(progress, config.sources.len(), SOURCES_TIME).await;
+                    Ok(())
+                }
+                None => ready::wait_for_all(progress, config, TAKE_OVER_TIME).await,
             }
-            ready::wait(progress, config.sources.len(), SOURCES_TIME).await;
         };
         tokio::select! {
-            () = up => Ok(()),
+            up = up => up,
             ended = &mut self.conducting => {
                 ended.context("the conductor failed")??;
                 anyhow::bail!("the conductor ended before anybody was served")
             }
+        }
+    }
+
+    /// What the listener asks of the rooms.
+    fn desk(
+        &self,
+        config: &Config,
+        house: &House,
+        bounds: &Arc<Bounds>,
+        tokens: Tokens,
+        signer: Signer,
+    ) -> Desk {
+        let outputs = &self.outputs;
+        Desk {
+            keep_alive: config.keep_alive,
+            bounds: Arc::clone(bounds),
+            descriptors: descriptors::most(),
+            state: self.state.clone(),
+            open: house.door(),
+            farewell: house.farewell(),
+            ..Desk::new(
+                Arc::clone(&outputs.snapshot),
+                Arc::clone(&outputs.swapped),
+                Arc::<KernelFlows>::clone(&self.flows),
+                tokens,
+                signer,
+            )
         }
     }
 
@@ -225,22 +244,6 @@ fn copies(doors: &[Door]) -> std::io::Result<Vec<(String, OwnedFd)>> {
         Ok((door.name.to_owned(), socket))
     };
     doors.iter().map(copy).collect()
-}
-
-/// Lets the process have as many file descriptors open as it may, and says how many: connections are what they go to.
-fn descriptors() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let allowed = getrlimit(Resource::Nofile);
-    let all = Rlimit {
-        current: allowed.maximum,
-        ..allowed
-    };
-    let raised = setrlimit(Resource::Nofile, all);
-    let may = match raised {
-        Ok(()) => allowed.maximum,
-        Err(_kept) => allowed.current,
-    };
-    may.map_or(usize::MAX, |may| may.try_into().unwrap_or(usize::MAX))
 }
 
 /// Makes the inventory of what is configured and kept.

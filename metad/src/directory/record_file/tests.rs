@@ -118,10 +118,8 @@ fn yaml_and_json_say_the_same() {
     );
     let addresses: Vec<_> = nics[0].addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["10.1.2.3/24", "fd00::1/64", "10.9.9.9/32"]);
-    assert_eq!(
-        nics[0].subnet.map(|subnet| subnet.to_string()).as_deref(),
-        Some("10.1.2.0/24")
-    );
+    let subnets: Vec<_> = nics[0].subnets.iter().map(ToString::to_string).collect();
+    assert_eq!(subnets, ["10.1.2.0/24", "fd00::/64"]);
     let fixed = Fixed {
         gateways: vec!["10.1.2.1".parse().unwrap(), "fd00::ff".parse().unwrap()],
         nameservers: vec!["10.9.9.1".parse().unwrap()],
