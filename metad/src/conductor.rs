@@ -220,6 +220,7 @@ impl Conductor {
             Event::State(State::Connected) | Event::Synced { .. } => {
                 self.progress.away.remove(&change.source);
             }
+            Event::State(State::Late { .. }) => {}
             Event::Put(_) | Event::Gone { .. } | Event::Failed { .. } => {}
         }
         let told_all = match change.event {
