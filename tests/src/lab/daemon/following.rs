@@ -36,7 +36,8 @@ impl Daemon {
         let ended = until("the end of the elder", STARTS, || {
             match (elder.try_wait(), heir.try_wait()) {
                 (Ok(Some(status)), _) => Some(Ok(status)),
-                (_, Ok(Some(status))) => Some(Err(status)),
+                // One that ended well was followed in its turn.
+                (_, Ok(Some(status))) if !status.success() => Some(Err(status)),
                 _ => None,
             }
         });
