@@ -213,7 +213,7 @@ impl Conductor {
         let told_all = match change.event {
             Event::Synced { .. } | Event::State(State::Away { .. }) => true,
             Event::Put(_) | Event::Gone { .. } | Event::Failed { .. } => false,
-            Event::State(State::Connected) => false,
+            Event::State(State::Connected | State::Late { .. }) => false,
         };
         if told_all {
             self.progress.heard.insert(change.source);
