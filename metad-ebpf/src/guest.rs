@@ -105,13 +105,18 @@ pub(crate) fn is_remembered(segment: &Segment, connection: &Connection) -> Resul
 /// Records where the connection's answers go. A connection is made anew by its SYN only, or once it was forgotten.
 ///
 /// Whatever is recorded takes a token of its slot's, a change too: the kernel makes room for that before it finds the old
-/// entry.
+/// entry. So does a SYN of a connection that is known: it opens another one, and a guest that has used each of its ports
+/// once would otherwise open as many as it likes. (A SYN that comes again costs one, too.)
 #[inline(always)]
 fn remember(segment: &Segment, connection: &Connection) -> Result<(), Reason> {
-    if is_remembered(segment, connection)? {
+    let remembered = is_remembered(segment, connection)?;
+    if remembered && !segment.opens {
         return Ok(());
     }
     limit::admit(connection.key.slot)?;
+    if remembered {
+        return Ok(());
+    }
     if !segment.opens {
         count::bump(Counted::Tally(Tally::Recalled));
     }
