@@ -40,8 +40,8 @@ fn unwelcome(ifindex: u32, segment: &Segment) -> Option<Reason> {
         return None;
     }
     match guest::is_remembered(segment, &connection) {
-        Ok(true) => None,
-        Ok(false) => {
+        Ok(true) if !segment.opens => None,
+        Ok(_) => {
             limit::refuse(slot);
             Some(Reason::ConnectionLimit)
         }

@@ -105,13 +105,18 @@ pub(crate) fn is_remembered(segment: &Segment, connection: &Connection) -> Resul
 /// Records where the connection's answers go. A connection is made anew by its SYN only, or once it was forgotten.
 ///
 /// Whatever is recorded takes a token of its slot's, a change too: the kernel makes room for that before it finds the old
-/// entry.
+/// entry. And so does every SYN: the entry of a connection that has ended looks like that of one that goes on, and a guest
+/// that has used all its ports would open connections for nothing.
 #[inline(always)]
 fn remember(segment: &Segment, connection: &Connection) -> Result<(), Reason> {
-    if is_remembered(segment, connection)? {
+    let known = is_remembered(segment, connection)?;
+    if known && !segment.opens {
         return Ok(());
     }
     limit::admit(connection.key.slot)?;
+    if known {
+        return Ok(());
+    }
     if !segment.opens {
         count::bump(Counted::Tally(Tally::Recalled));
     }

@@ -16,8 +16,8 @@ pub use client::{Client, ClientError};
 pub use query::{Method, Query, QueryError, Reply};
 pub use server::{routes, serve};
 pub use status::{
-    AttachedBy, Counters, GuardedBy, InstanceStatus, InterfaceStatus, NicStatus, Problem, Role,
-    SourceStatus, Status,
+    AttachedBy, Counters, InstanceStatus, InterfaceStatus, NicStatus, Problem, Role, SourceStatus,
+    Status,
 };
 
 use crate::signer::Certificate;

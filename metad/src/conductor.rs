@@ -220,12 +220,13 @@ impl Conductor {
             Event::State(State::Connected) | Event::Synced { .. } => {
                 self.progress.away.remove(&change.source);
             }
+            Event::State(State::Late { .. }) => {}
             Event::Put(_) | Event::Gone { .. } | Event::Failed { .. } => {}
         }
         let told_all = match change.event {
             Event::Synced { .. } | Event::State(State::Away { .. }) => true,
             Event::Put(_) | Event::Gone { .. } | Event::Failed { .. } => false,
-            Event::State(State::Connected) => false,
+            Event::State(State::Connected | State::Late { .. }) => false,
         };
         if told_all {
             self.progress.heard.insert(change.source);

@@ -199,7 +199,7 @@ impl Datapath {
         for interface in &mut interfaces {
             match self.guards.status(interface.ifindex) {
                 None => {}
-                Some(Ok(by)) => interface.guard = Some(by),
+                Some(Ok(())) => interface.guarded = true,
                 Some(Err(why)) => {
                     interface.problem.get_or_insert_with(|| why.to_owned());
                 }

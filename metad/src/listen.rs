@@ -57,7 +57,7 @@ impl Farewell {
     };
     /// Where another daemon answers already: as long as a connection may last.
     pub const LONG: Self = Self {
-        last_call: Duration::from_secs(10),
+        last_call: Duration::from_secs(30),
         whole: Duration::from_secs(120),
     };
 }

@@ -43,6 +43,10 @@ pub enum State {
     Away {
         why: String,
     },
+    /// It is there and takes its time, which may end at any moment: whoever waits for it waits on.
+    Late {
+        why: String,
+    },
 }
 
 /// A machine, or an addition to one, as one source sees it.

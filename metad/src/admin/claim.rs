@@ -26,7 +26,8 @@ const PASSING: [&str; 6] = [SOCKET, SUCCESSOR, FRESH_SOCKET, LEDGER, LAYOUT, LOC
 #[derive(Debug)]
 pub struct Claim {
     run_dir: PathBuf,
-    lock: File,
+    /// `None`: let go of.
+    lock: Option<File>,
     /// Whether it ends with this process; otherwise another one has it too.
     settled: bool,
 }
@@ -88,7 +89,7 @@ impl Claim {
                 writeln!(lock, "{}", std::process::id()).map_err(failed("write", &path))?;
                 return Ok(Self {
                     run_dir: run_dir.to_owned(),
-                    lock,
+                    lock: Some(lock),
                     settled: true,
                 });
             }
@@ -112,7 +113,7 @@ impl Claim {
         }
         Ok(Self {
             run_dir: run_dir.to_owned(),
-            lock,
+            lock: Some(lock),
             settled: false,
         })
     }
@@ -125,9 +126,12 @@ impl Claim {
         self.settled = true;
         let path = self.run_dir.join(LOCK);
         let failed = |error| failed("write", &path)(error);
-        self.lock.rewind().map_err(failed)?;
-        self.lock.set_len(0).map_err(failed)?;
-        writeln!(self.lock, "{}", std::process::id()).map_err(failed)
+        let Some(lock) = &mut self.lock else {
+            return Ok(());
+        };
+        lock.rewind().map_err(failed)?;
+        lock.set_len(0).map_err(failed)?;
+        writeln!(lock, "{}", std::process::id()).map_err(failed)
     }
 
     /// Whether it still is another process's, too.
@@ -135,9 +139,10 @@ impl Claim {
         !self.settled
     }
 
-    /// Another process has taken over: nothing is removed any more.
-    pub fn hand_over(mut self) {
+    /// Another process has taken over: nothing is removed any more, and this one no longer holds the lock with it.
+    pub fn hand_over(&mut self) {
         self.settled = false;
+        self.lock = None;
     }
 
     /// The lock, for another process to share.
@@ -145,8 +150,8 @@ impl Claim {
     /// # Errors
     /// The system is out of descriptors.
     pub fn lock(&self) -> Result<OwnedFd, Error> {
-        let again = self.lock.try_clone();
-        again
+        let lock = self.lock.as_ref().ok_or(io::ErrorKind::NotFound.into());
+        lock.and_then(File::try_clone)
             .map(OwnedFd::from)
             .map_err(failed("share", &self.run_dir.join(LOCK)))
     }
@@ -188,7 +193,8 @@ impl Claim {
     /// Whether somebody has claimed the name anew, as can happen once the run directory is deleted behind our back.
     pub fn is_lost(&self) -> bool {
         let lock = self.run_dir.join(LOCK);
-        lock.exists() && !same_file(&self.lock, &lock)
+        let ours = self.lock.as_ref();
+        lock.exists() && !ours.is_some_and(|ours| same_file(ours, &lock))
     }
 
     pub fn run_dir(&self) -> &Path {

@@ -29,9 +29,9 @@ pub struct InterfaceStatus {
     pub role: Role,
     /// `None`: no program sits there; `problem` says why.
     pub attached: Option<AttachedBy>,
-    /// `None`: there is no flood guard; where one is asked for, `problem` says why.
+    /// Whether the flood guard is in front; where it should be and is not, `problem` says why.
     #[serde(default)]
-    pub guard: Option<GuardedBy>,
+    pub guarded: bool,
     pub problem: Option<String>,
 }
 
@@ -45,16 +45,6 @@ pub enum Role {
     Port,
     /// It matches a pattern and is no bridge.
     Single,
-}
-
-/// Where the flood guard runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GuardedBy {
-    /// In the interface's driver, before there is a socket buffer.
-    Native,
-    /// In the host's network stack, since the driver cannot: it spares less.
-    Generic,
 }
 
 /// What holds a program to an interface.

@@ -70,7 +70,7 @@ pub(crate) fn example() -> Status {
             ifindex: 4,
             role: Role::Bridge,
             attached: Some(AttachedBy::Tcx),
-            guard: Some(GuardedBy::Native),
+            guarded: true,
             problem: None,
         }],
         instances: vec![InstanceStatus {
@@ -159,7 +159,7 @@ fn status_arrives_as_it_was() {
 fn status_is_written_as_documented() {
     let expected = serde_json::json!({
         "name": "metad",
-        "interfaces": [{"name": "virbr0", "ifindex": 4, "role": "bridge", "attached": "tcx", "guard": "native", "problem": null}],
+        "interfaces": [{"name": "virbr0", "ifindex": 4, "role": "bridge", "attached": "tcx", "guarded": true, "problem": null}],
         "instances": [{
             "name": "web1", "instance-id": "i-0123456789abcdef0", "uuid": "01234567-89ab-cdef-0123-456789abcdef",
             "running": true,

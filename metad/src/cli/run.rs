@@ -143,7 +143,6 @@ async fn end(
     served: Result<Ending>,
 ) -> Result<()> {
     if matches!(served, Ok(Ending::Followed)) {
-        claim.hand_over();
         return Ok(());
     }
     let served = served.map(|ending| (ending == Ending::Signal).then_some(()));

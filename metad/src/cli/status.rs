@@ -6,7 +6,7 @@ use metad_common::reason::Reason;
 
 use super::table::Table;
 use super::{block_on, report::Unwritten, report::printable};
-use crate::admin::{AttachedBy, Client, Counters, GuardedBy, InstanceStatus, Role, Status};
+use crate::admin::{AttachedBy, Client, Counters, InstanceStatus, Role, Status};
 use crate::config::Config;
 use crate::exit;
 use crate::limits::Limit;
@@ -111,11 +111,7 @@ fn interfaces(status: &Status) -> Table<6> {
             Some(AttachedBy::Clsact) => "clsact",
             None => "no",
         };
-        let guard = match interface.guard {
-            Some(GuardedBy::Native) => "native",
-            Some(GuardedBy::Generic) => "generic",
-            None => "-",
-        };
+        let guard = if interface.guarded { "yes" } else { "-" };
         let problem = interface.problem.as_deref().unwrap_or("");
         table.row([
             &interface.name,

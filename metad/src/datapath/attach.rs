@@ -207,7 +207,7 @@ impl Attachments {
             ifindex: *ifindex,
             role: attached.wanted.role,
             attached: attached.held.is_ok().then_some(self.by),
-            guard: None,
+            guarded: false,
             problem: attached.held.as_ref().err().cloned(),
         };
         self.attached.iter().map(status).collect()

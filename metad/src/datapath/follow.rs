@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use metad_common::abi::Port;
 
-use crate::admin::{GuardedBy, Role};
+use crate::admin::Role;
 use crate::config::{Datapath, Identity};
 use crate::interfaces::{Interface, Interfaces};
 
@@ -14,8 +14,8 @@ pub(super) struct Wanted {
     pub(super) name: String,
     pub(super) role: Role,
     pub(super) port: Port,
-    /// The best flood guard that it can have; `None`: it gets none.
-    pub(super) guard: Option<GuardedBy>,
+    /// Whether it gets the flood guard.
+    pub(super) guard: bool,
 }
 
 /// A locally administered address for taps that belong to no bridge.
@@ -79,23 +79,11 @@ pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32
                 name: interface.name.clone(),
                 role,
                 port,
-                guard: guard(config, interface, role),
+                guard: config.flood_guard && interface.is_tun,
             },
         );
     }
     wanted
-}
-
-/// Taps alone have a guard: what arrives elsewhere was let through by theirs, or is not a guest's.
-fn guard(config: &Datapath, interface: &Interface, role: Role) -> Option<GuardedBy> {
-    if !config.flood_guard || !interface.is_tap || role == Role::Bridge {
-        return None;
-    }
-    Some(if interface.is_tun {
-        GuardedBy::Native
-    } else {
-        GuardedBy::Generic
-    })
 }
 
 /// The interface that a frame's sender is looked up on.
@@ -229,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn taps_alone_have_a_guard_and_only_if_asked() {
-        let guards = |flood_guard, identity| {
+    fn taps_of_the_tun_driver_alone_have_a_guard_and_only_if_asked() {
+        let guarded = |flood_guard, identity| {
             let config = Datapath {
                 interfaces: vec![Pattern::new("virbr+").unwrap()],
                 identity,
@@ -238,17 +226,12 @@ mod tests {
                 ..Datapath::default()
             };
             let wanted = wanted(&config, &host()).into_iter();
-            let guards = wanted.filter_map(|(index, wanted)| Some((index, wanted.guard?)));
-            guards.collect::<Vec<_>>()
+            let guarded = wanted.filter(|(_, wanted)| wanted.guard);
+            guarded.map(|(index, _)| index).collect::<Vec<_>>()
         };
-        let expected = [
-            (4, GuardedBy::Native),
-            (5, GuardedBy::Generic),
-            (12, GuardedBy::Native),
-        ];
         for identity in [Identity::Port, Identity::Mac] {
-            assert_eq!(guards(true, identity), expected, "{identity:?}");
-            assert_eq!(guards(false, identity), [], "{identity:?}");
+            assert_eq!(guarded(true, identity), [4, 12], "{identity:?}");
+            assert_eq!(guarded(false, identity), [0; 0], "{identity:?}");
         }
     }
 

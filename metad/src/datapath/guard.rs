@@ -1,5 +1,8 @@
 //! The flood guard: one XDP link for each tap, where the administrator asks for it.
 //!
+//! On taps of the tun driver only, whose driver runs the program before there is a socket buffer. Elsewhere the network
+//! stack would, which copies every large packet for it and spares nothing (docs/operations.md has the numbers).
+//!
 //! It only spares the host work: a guest whose tap has none is answered all the same, and its floods are dropped by
 //! `guest_ingress`. So a failure is shown and tried again with the next happening, and is never in the way.
 
@@ -15,7 +18,6 @@ use aya::programs::{ProgramError, Xdp};
 use super::follow::Wanted;
 use super::load::{Kernel, LoadError};
 use super::pins;
-use crate::admin::GuardedBy;
 use crate::config::Config;
 
 /// Why there is no flood guard on an interface.
@@ -45,7 +47,6 @@ pub enum GuardError {
 #[derive(Debug)]
 struct Held {
     link: FdLink,
-    by: GuardedBy,
     path: PathBuf,
 }
 
@@ -75,9 +76,10 @@ impl Guards {
 
     /// Makes the guards follow `wanted`.
     pub(super) fn update(&mut self, kernel: &mut Kernel, wanted: &BTreeMap<u32, Wanted>) {
-        let guarded: BTreeMap<u32, (&str, GuardedBy)> = wanted
+        let guarded: BTreeMap<u32, &str> = wanted
             .iter()
-            .filter_map(|(ifindex, wanted)| Some((*ifindex, (&*wanted.name, wanted.guard?))))
+            .filter(|(_, wanted)| wanted.guard)
+            .map(|(ifindex, wanted)| (*ifindex, wanted.name.as_str()))
             .collect();
         let gone: Vec<u32> = self
             .held
@@ -90,13 +92,13 @@ impl Guards {
                 remove(held);
             }
         }
-        for (ifindex, (interface, best)) in &guarded {
+        for (ifindex, interface) in &guarded {
             let before = match self.held.get(ifindex) {
                 Some(Ok(_)) => continue,
                 Some(Err(before)) => Some(before),
                 None => None,
             };
-            let held = self.guard(kernel, *ifindex, interface, *best);
+            let held = self.guard(kernel, *ifindex, interface);
             let held = settle(held, interface, before);
             self.held.insert(*ifindex, held);
         }
@@ -106,63 +108,20 @@ impl Guards {
         }
     }
 
-    /// Which kind of guard the interface has; or why it has none.
-    pub(super) fn status(&self, ifindex: u32) -> Option<Result<GuardedBy, &str>> {
+    /// Whether the interface has its guard, or why it has none; `None` where there is to be none.
+    pub(super) fn status(&self, ifindex: u32) -> Option<Result<(), &str>> {
         let held = self.held.get(&ifindex)?;
-        Some(held.as_ref().map(|held| held.by).map_err(String::as_str))
+        Some(held.as_ref().map(|_| ()).map_err(String::as_str))
     }
 
-    /// Attaches in the best way that the interface's driver has.
-    fn guard(
-        &self,
-        kernel: &mut Kernel,
-        ifindex: u32,
-        interface: &str,
-        best: GuardedBy,
-    ) -> Result<Held, LoadError> {
+    fn guard(&self, kernel: &mut Kernel, ifindex: u32, interface: &str) -> Result<Held, LoadError> {
         let program = kernel.flood_guard()?;
-        for by in [GuardedBy::Native, GuardedBy::Generic] {
-            let path = pins::guard_path(&self.config, ifindex, by);
-            if let Some(link) = adopt(program, &path) {
-                return Ok(Held { link, by, path });
-            }
-        }
-        if best == GuardedBy::Native
-            && let Ok(held) = self.attach(program, ifindex, interface, GuardedBy::Native)
-        {
-            return Ok(held);
-        }
-        Ok(self.attach(program, ifindex, interface, GuardedBy::Generic)?)
-    }
-
-    fn attach(
-        &self,
-        program: &mut Xdp,
-        ifindex: u32,
-        interface: &str,
-        by: GuardedBy,
-    ) -> Result<Held, GuardError> {
-        let failed = |source| GuardError::Attach {
-            interface: interface.to_owned(),
-            source: Box::new(source),
+        let path = pins::guard_path(&self.config, ifindex);
+        let link = match adopt(program, &path) {
+            Some(link) => link,
+            None => attach(program, ifindex, interface, &path)?,
         };
-        let mode = match by {
-            GuardedBy::Native => XdpMode::Driver,
-            GuardedBy::Generic => XdpMode::Skb,
-        };
-        let id = program.attach_to_if_index(ifindex, mode).map_err(failed)?;
-        let link = program.take_link(id).map_err(failed)?;
-        let link: FdLink = link.try_into().map_err(|source| GuardError::Link {
-            interface: interface.to_owned(),
-            source,
-        })?;
-        let path = pins::guard_path(&self.config, ifindex, by);
-        let pinned = link.pin(&path).map_err(|source| GuardError::Pin {
-            interface: interface.to_owned(),
-            source,
-        })?;
-        let link = pinned.into();
-        Ok(Held { link, by, path })
+        Ok(Held { link, path })
     }
 
     /// Removes the guards that an earlier daemon left and nobody wants any more.
@@ -187,6 +146,31 @@ impl Guards {
             }
         }
     }
+}
+
+fn attach(
+    program: &mut Xdp,
+    ifindex: u32,
+    interface: &str,
+    path: &Path,
+) -> Result<FdLink, GuardError> {
+    let failed = |source| GuardError::Attach {
+        interface: interface.to_owned(),
+        source: Box::new(source),
+    };
+    let id = program
+        .attach_to_if_index(ifindex, XdpMode::Driver)
+        .map_err(failed)?;
+    let link = program.take_link(id).map_err(failed)?;
+    let link: FdLink = link.try_into().map_err(|source| GuardError::Link {
+        interface: interface.to_owned(),
+        source,
+    })?;
+    let pinned = link.pin(path).map_err(|source| GuardError::Pin {
+        interface: interface.to_owned(),
+        source,
+    })?;
+    Ok(pinned.into())
 }
 
 /// Takes over the link that an earlier daemon pinned: its interface has this program from then on, and is never without
@@ -221,7 +205,7 @@ fn replace(program: &mut Xdp, pinned: PinnedLink) -> anyhow::Result<FdLink> {
 
 /// Takes a guard off; an interface that is gone has taken it along.
 fn remove(held: Held) {
-    let Held { link, path, .. } = held;
+    let Held { link, path } = held;
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(path = %path.display(), %error, "a flood guard stays");
@@ -239,7 +223,7 @@ fn settle(
 ) -> Result<Held, String> {
     match held {
         Ok(held) => {
-            tracing::debug!(interface, by = ?held.by, "the flood guard is attached");
+            tracing::debug!(interface, "the flood guard is attached");
             Ok(held)
         }
         Err(error) => {

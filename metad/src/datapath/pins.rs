@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
 
-use crate::admin::GuardedBy;
 use crate::config::{Config, LAYOUT};
 
 const BPFFS: &str = "a BPF file system must be on /sys/fs/bpf: `mount -t bpf bpf /sys/fs/bpf` puts one there, and `metad check` says whether it is";
@@ -71,14 +70,9 @@ pub(super) fn link_path(config: &Config, ifindex: u32) -> PathBuf {
     links(config).join(ifindex.to_string())
 }
 
-/// Where the link of the flood guard on the interface `ifindex` is pinned: links do not tell how they are attached.
-pub(super) fn guard_path(config: &Config, ifindex: u32, by: GuardedBy) -> PathBuf {
-    let how = match by {
-        GuardedBy::Native => "native",
-        GuardedBy::Generic => "generic",
-    };
-    let name = format!("{GUARD_PREFIX}{how}-{ifindex}");
-    links(config).join(name)
+/// Where the link of the flood guard on the interface `ifindex` is pinned.
+pub(super) fn guard_path(config: &Config, ifindex: u32) -> PathBuf {
+    links(config).join(format!("{GUARD_PREFIX}{ifindex}"))
 }
 
 /// Every flood guard's link that is pinned, whoever pinned it.
@@ -94,8 +88,8 @@ pub(super) fn guard_paths(config: &Config) -> Vec<PathBuf> {
     paths.filter(is_guard).collect()
 }
 
-/// What the pins of flood guards' links are called, before how and where they are attached.
-pub(super) const GUARD_PREFIX: &str = "xdp-";
+/// What the pins of flood guards' links are called, before the interface's index.
+const GUARD_PREFIX: &str = "xdp-";
 
 /// What this daemon's maps look like; for the next one.
 pub(super) fn stamp(config: &Config) -> PathBuf {

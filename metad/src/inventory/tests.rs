@@ -212,19 +212,23 @@ fn a_failed_reading_keeps_the_last_good_one_and_is_shown() {
 }
 
 #[test]
-fn a_source_that_is_away_keeps_its_guests_answered() {
-    let mut inventory = inventory(Identity::Port);
-    inventory.apply(put(0, domain("web1", 1)));
-    let event = Event::State(State::Away {
-        why: "connection refused".to_owned(),
-    });
-    inventory.apply(Change { source: 0, event });
-    let resolution = resolve(&mut inventory);
-    assert_eq!(resolution.nics.len(), 1);
-    assert_eq!(
-        resolution.snapshot.sources[0].away.as_deref(),
-        Some("connection refused")
-    );
+fn a_source_that_is_away_or_late_keeps_its_guests_answered() {
+    let why = || "connection refused".to_owned();
+    for state in [State::Away { why: why() }, State::Late { why: why() }] {
+        let mut inventory = inventory(Identity::Port);
+        inventory.apply(put(0, domain("web1", 1)));
+        let event = Event::State(state);
+        inventory.apply(Change { source: 0, event });
+        let resolution = resolve(&mut inventory);
+        assert_eq!(resolution.nics.len(), 1);
+        assert_eq!(
+            resolution.snapshot.sources[0].away.as_deref(),
+            Some("connection refused")
+        );
+        let event = Event::State(State::Connected);
+        inventory.apply(Change { source: 0, event });
+        assert_eq!(resolve(&mut inventory).snapshot.sources[0].away, None);
+    }
 }
 
 #[test]

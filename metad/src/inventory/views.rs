@@ -68,7 +68,9 @@ impl Views {
                 touched.extend(gone.iter().filter_map(|key| view.remove(key)));
             }
             Event::State(State::Connected) => view.status.away = None,
-            Event::State(State::Away { why }) => view.status.away = Some(why),
+            Event::State(State::Away { why } | State::Late { why }) => {
+                view.status.away = Some(why);
+            }
         }
         view.status.subjects = view.subjects.len();
         touched

@@ -112,19 +112,7 @@ pub(crate) async fn follow(
     tokio::pin!(bell);
     // A ring while a reading is under way must lead to another one.
     bell.as_mut().enable();
-    let mut session = Session {
-        uri,
-        outlet,
-        stop,
-        limits,
-        ending,
-        owners: Arc::new(Semaphore::new(OWNERS_MAX)),
-        readings: Readings::default(),
-        hearing: Hearing::new(limits.grace, limits.retry),
-        synced: false,
-        silent: false,
-        checks: 0,
-    };
+    let mut session = Session::new(uri, outlet, stop, limits, ending);
     let mut back_off = BACK_OFF_FIRST;
     let mut told = None;
     loop {
@@ -170,6 +158,28 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
+    fn new(
+        uri: &'a str,
+        outlet: &'a Outlet,
+        stop: watch::Receiver<bool>,
+        limits: Limits,
+        ending: &'a Sender<()>,
+    ) -> Self {
+        Self {
+            uri,
+            outlet,
+            stop,
+            limits,
+            ending,
+            owners: Arc::new(Semaphore::new(OWNERS_MAX)),
+            readings: Readings::default(),
+            hearing: Hearing::new(limits.grace, limits.retry),
+            synced: false,
+            silent: false,
+            checks: 0,
+        }
+    }
+
     /// Connects, reads everything, and then whatever events, the bell and libvirt ask for.
     async fn connected(&mut self, mut bell: Pin<&mut Notified<'a>>) -> End {
         let (sender, mut occurrences) = unbounded_channel();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::wire::Wire;
 use super::{AT_ONCE, COMES_UP, FromElder, FromHeir, LETS_GO, PROTOCOL, TAKES_OVER};
@@ -39,8 +39,10 @@ pub struct Bequest {
 pub struct Elder {
     bequest: Bequest,
     household: Box<dyn Household>,
-    /// One heir at a time.
+    /// One heir at a time, and none after one that serves.
     place: Semaphore,
+    /// Rung once one serves.
+    over: Notify,
 }
 
 impl Elder {
@@ -49,17 +51,22 @@ impl Elder {
             bequest,
             household: Box::new(household),
             place: Semaphore::new(1),
+            over: Notify::new(),
         }
     }
 
-    /// Hears out whoever comes to `listener`, for as long as it is polled.
+    /// Hears out whoever comes to `listener`, until there is a successor: who comes then is the successor's, which has
+    /// the same socket.
     ///
     /// # Errors
     /// The socket fails.
     pub async fn wait(self, listener: UnixListener) -> std::io::Result<()> {
         let elder = Arc::new(self);
         loop {
-            let (stream, _) = listener.accept().await?;
+            let (stream, _) = tokio::select! {
+                accepted = listener.accept() => accepted?,
+                () = elder.over.notified() => return Ok(()),
+            };
             let elder = Arc::clone(&elder);
             tokio::spawn(async move { elder.attend(stream).await });
         }
@@ -67,7 +74,7 @@ impl Elder {
 
     async fn attend(&self, stream: UnixStream) {
         let mut wire = Wire::new(stream);
-        let Ok(_place) = self.place.try_acquire() else {
+        let Ok(place) = self.place.try_acquire() else {
             refuse(&wire, "another one is taking it over at this moment").await;
             return;
         };
@@ -89,6 +96,8 @@ impl Elder {
         match self.step_down(&mut wire).await {
             Ok(()) => {
                 tracing::info!(heir, "another metad serves: ending");
+                place.forget();
+                self.over.notify_one();
                 self.household.retire();
             }
             Err(why) => {

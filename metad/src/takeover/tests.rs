@@ -100,6 +100,17 @@ async fn an_heir_that_serves_lets_the_elder_end() {
     let outcome = inheritance.conversation.serving().await.unwrap();
     assert_eq!(outcome, Outcome::Handed);
     scene.was_told(&["retire"]).await;
+    // Who comes now is not the elder's any more. Its socket goes as soon as it has noticed.
+    let nobody = loop {
+        match inherit(&scene.path).await {
+            Err(TakeOverError::Refused(_) | TakeOverError::Gone(_)) => {}
+            other => break other,
+        }
+    };
+    assert!(
+        matches!(nobody, Err(TakeOverError::NobodyThere(_))),
+        "{nobody:?}"
+    );
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ fn a_spent_bucket_is_looked_at_and_nothing_is_taken() {
         ("beyond the burst", 11, SYN, (XDP_DROP, None)),
         ("no connection of its", 11, ACK, (XDP_DROP, None)),
         ("an open connection", 10, ACK, (XDP_PASS, Some(REDIRECT))),
-        ("its SYN again", 10, SYN, (XDP_PASS, Some(REDIRECT))),
+        ("a SYN from its port", 10, SYN, (XDP_DROP, None)),
     ] {
         assert_eq!(
             action(&mut loaded, &segment(port, flags)),
@@ -64,10 +64,10 @@ fn a_spent_bucket_is_looked_at_and_nothing_is_taken() {
             "{case}"
         );
     }
-    assert_eq!(refused(&mut loaded), 2);
+    assert_eq!(refused(&mut loaded), 3);
     let after = loaded.buckets().get(&SLOT, 0).unwrap();
     let expected = Bucket {
-        refused: before.refused + 2,
+        refused: before.refused + 3,
         ..before
     };
     assert_eq!(

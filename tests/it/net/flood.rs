@@ -77,7 +77,8 @@ fn a_flood_of_connections_is_refused_and_another_guests_stays_open() -> Result<(
         let lab = host_with_bridge()?;
         let (attacker, victim) = (guest(&lab, "attacker", 6)?, guest(&lab, "victim", 7)?);
         let settings = Settings {
-            more: "keep-alive = true",
+            // The open connection is idle during the flood, which may take long on a busy machine.
+            more: "keep-alive = true\n[limits]\nhead-seconds = 3600\nconnection-seconds = 3600",
             ..Settings::default()
         };
         let daemon = lab.serve(&settings)?;

@@ -14,6 +14,14 @@ use metad_tests::needs;
 use self::load::{Again, TIMES, under_load, unlimited};
 use super::{SOON, gets_its_own, guest, host_with_bridge, text, token};
 
+/// A guest that has connected may take a busy machine's time to ask.
+fn patient() -> Settings<'static> {
+    Settings {
+        more: "[limits]\nhead-seconds = 60\n",
+        ..Settings::default()
+    }
+}
+
 #[test]
 fn no_request_is_lost_while_a_daemon_is_taken_over_again_and_again() -> Result<()> {
     if !needs::sandbox() {
@@ -225,7 +233,7 @@ fn what_was_promised_to_a_guest_outlives_a_take_over() -> Result<()> {
     }
     let lab = host_with_bridge()?;
     let alice = guest(&lab, "alice", 5)?;
-    let mut daemon = lab.serve(&Settings::default())?;
+    let mut daemon = lab.serve(&patient())?;
     daemon.seated(&["alice"])?;
     let sealed = token(&alice, "600")?;
     let set = daemon.command(&["set", "alice", "tags/instance/role", "web"])?;
@@ -242,7 +250,7 @@ fn what_was_promised_to_a_guest_outlives_a_take_over() -> Result<()> {
         Request::get(path).send(waits)
     });
     text(&alice, "/latest/meta-data/hostname")?;
-    daemon.take_over_with(|| {
+    daemon.take_over_with(|_| {
         let told = Request::get("/latest/meta-data/hostname").send(late)?;
         ensure!(
             told.text() == "alice",
@@ -261,5 +269,54 @@ fn what_was_promised_to_a_guest_outlives_a_take_over() -> Result<()> {
     let asked =
         Request::get("/latest/meta-data/hostname").with("X-aws-ec2-metadata-token", &sealed);
     assert_eq!(alice.ask(&asked)?.text(), "alice");
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_answers_its_last_guests_is_in_nobodys_way() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let mut daemon = lab.serve(&patient())?;
+    daemon.seated(&["alice"])?;
+    // It is accepted, and asks only once the second successor serves.
+    let late = alice.connect(80)??;
+    text(&alice, "/latest/meta-data/hostname")?;
+    let mut second = None;
+    daemon.take_over_with(|daemon| {
+        let serving = || {
+            daemon
+                .log()
+                .matches("the other metad has handed over")
+                .count()
+        };
+        let mut heir = daemon.heir()?;
+        let followed = until("a second successor", SOON, || {
+            (serving() == 2 || matches!(heir.try_wait(), Ok(Some(_)))).then_some(())
+        });
+        second = Some(heir);
+        followed?;
+        ensure!(serving() == 2, "the log:\n{}", daemon.log());
+        gets_its_own(&alice)?;
+        let told = Request::get("/latest/meta-data/hostname").send(late)?;
+        ensure!(
+            told.text() == "alice",
+            "the late one was told {}",
+            told.text()
+        );
+        Ok(())
+    })?;
+    daemon.ends()?;
+    gets_its_own(&alice)?;
+    let down = daemon.command(&["down"])?;
+    ensure!(
+        down.status.success(),
+        "{}",
+        String::from_utf8_lossy(&down.stderr)
+    );
+    let ended = second.context("a second successor")?.wait()?;
+    ensure!(ended.success(), "it ended with {ended}");
     Ok(())
 }

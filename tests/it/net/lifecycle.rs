@@ -16,6 +16,7 @@ use metad_tests::frames::ipv6::METADATA;
 use metad_tests::lab::{Daemon, Lab, Request, Settings, Snapshot, until};
 use metad_tests::needs;
 
+use super::guard::machine;
 use super::{gets_its_own, guest, host_with_bridge, ipv6, token};
 
 /// How a daemon comes to its end.
@@ -63,7 +64,9 @@ fn compare_all(attach: &str, datapath: &str) -> Result<()> {
 
 pub(crate) fn compare(attach: &str, datapath: &str, end: End) -> Result<()> {
     let lab = host_with_bridge()?;
-    let (alice, bob) = (guest(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
+    let plain = datapath.is_empty();
+    let plug = if plain { guest } else { machine };
+    let (alice, bob) = (plug(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
     alice.ip("-6 route add fd00:ec2::254/128 dev eth0")?;
     let before = Snapshot::settled(&lab)?;
     let mut daemon = lab.serve(&Settings {

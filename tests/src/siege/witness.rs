@@ -11,8 +11,9 @@ use crate::lab::{Guest, Reply, Request};
 
 /// Below the rate that every guest may ask at.
 const PACE: u32 = 70;
-/// How long an answer may take before it counts as lost: longer than any client waits.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an answer may take before it counts as lost. No client waits so long: a time is the bench's to look at, and
+/// the processor may be everybody else's for a while.
+const PATIENCE: Duration = Duration::from_secs(60);
 const PATH: &str = "/latest/meta-data/hostname";
 
 /// What a quiet guest saw.

@@ -69,10 +69,15 @@ impl House {
         Ok(())
     }
 
+    /// Whether another daemon serves.
+    pub(super) fn is_followed(&self) -> bool {
+        self.followed.load(Ordering::Acquire)
+    }
+
     /// Why the daemon ended.
     pub(super) fn ending(&self, signal: Option<&str>) -> Ending {
         match signal {
-            _ if self.followed.load(Ordering::Acquire) => Ending::Followed,
+            _ if self.is_followed() => Ending::Followed,
             Some(_) => Ending::Signal,
             None => Ending::Asked,
         }

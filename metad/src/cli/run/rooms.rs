@@ -111,7 +111,12 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
     );
     let door = tokio::spawn(admin::serve(admin, Arc::new(daemon), stopped));
     ready::tell(config);
-    let ended = until_end(&stop, &mut slow.conducting, listening).await;
+    let let_go = || {
+        if house.is_followed() {
+            claim.hand_over();
+        }
+    };
+    let ended = until_end(&stop, &mut slow.conducting, listening, let_go).await;
     elder.abort();
     slow.close();
     if let Err(error) = door.await.context("the admin socket's task failed")? {
@@ -277,11 +282,13 @@ fn open_signer(config: &Config) -> Result<Signer> {
     Ok(Signer::open(&config.state_dir(), &name, &config.issuer())?)
 }
 
-/// Waits for a signal, for the administrator, or for a room to fail; then ends the others. Returns the signal.
+/// Waits for a signal, for the administrator, or for a room to fail; then ends the others. Returns the signal. `let_go` is called
+/// once the end has begun; the last guests may take their time.
 async fn until_end(
     stop: &watch::Sender<bool>,
     conducting: &mut JoinHandle<Result<()>>,
     mut listening: JoinHandle<Result<()>>,
+    let_go: impl FnOnce(),
 ) -> Result<Option<&'static str>> {
     let mut stopped = stop.subscribe();
     let mut signalled = None;
@@ -297,6 +304,7 @@ async fn until_end(
     };
     ready::tell_ending();
     stop.send_replace(true);
+    let_go();
     if let Some(failed) = failed {
         return failed.map(|()| None);
     }

@@ -26,7 +26,7 @@ fn interface(
         ifindex,
         role,
         attached: attached.ok(),
-        guard: (role == Role::Port && attached.is_ok()).then_some(GuardedBy::Native),
+        guarded: role == Role::Port && attached.is_ok(),
         problem: attached.err().map(str::to_owned),
     }
 }

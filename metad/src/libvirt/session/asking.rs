@@ -74,7 +74,7 @@ impl Session<'_> {
                 self.uri
             );
             self.silent = true;
-            self.must_tell(Event::State(State::Away { why })).await?;
+            self.must_tell(Event::State(State::Late { why })).await?;
         }
     }
 
@@ -110,4 +110,48 @@ impl Session<'_> {
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the session was dropped.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+
+    use super::super::Limits;
+    use super::*;
+    use crate::source::{Change, Outlet};
+
+    #[tokio::test]
+    async fn a_call_that_takes_its_time_is_said_and_its_answer_taken() {
+        let (changes, mut told) = mpsc::channel(8);
+        let outlet = Outlet {
+            source: 0,
+            changes,
+            reread: Arc::default(),
+        };
+        let (_going_on, stop) = watch::channel(false);
+        let (ending, _ended) = channel();
+        let limits = Limits {
+            call: Duration::from_millis(10),
+            ..Limits::default()
+        };
+        let mut session = Session::new("test:///default", &outlet, stop, limits, &ending);
+        let owner = Owner::start(()).unwrap();
+        let (go, gone) = channel::<u8>();
+        let asked = session.ask(&owner, "listing the domains", move |_| gone.recv());
+        let said = async {
+            let Some(Change { event, .. }) = told.recv().await else {
+                panic!("nothing was said");
+            };
+            let why = "libvirt at test:///default has not answered for 0.01 s: listing the domains";
+            let why = why.to_owned();
+            assert_eq!(event, Event::State(State::Late { why }));
+            go.send(7).unwrap();
+        };
+        let (answer, ()) = tokio::join!(asked, said);
+        assert!(answer.is_ok_and(|it| it == Ok(7)));
+        assert!(session.silent, "so that its end is said too");
+    }
 }

@@ -27,8 +27,9 @@ const PROBE_TEXT: &str = include_str!("probe.sh");
 const LOAD_TEXT: &str = include_str!("load.sh");
 /// What a stopped metad must leave as it was.
 const TRACES: &str = "\
-ip -details -oneline link | sed 's/ gso_.*//'; ip -oneline address; ip route show table all; ip -6 route show table all
-ls -A /run/netns /sys/fs/bpf /run; cut -d' ' -f 4- /proc/self/mountinfo | sort; ls /proc/sys/net/ipv4/conf";
+ip -oneline link; ip -oneline address; ip route show table all; ip -6 route show table all; ip rule; ip -6 rule
+ls -A /run/netns /sys/fs/bpf /proc/sys/net/ipv4/conf; ls -d /run/metad* 2>&1
+grep -E 'metad|/run/netns' /proc/self/mountinfo | cut -d' ' -f 4,5 | sort";
 /// A drop-in is for one test.
 const DROP_INS: &str = "/run/systemd/system/metad.service.d";
 /// The first start makes keys, without KVM and perhaps without optimisation.

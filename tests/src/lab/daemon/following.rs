@@ -16,14 +16,14 @@ impl Daemon {
     /// # Errors
     /// The other one fails, or this one does not end; the log is in the error. The one that ran goes on as this one.
     pub fn take_over(&mut self) -> Result<ExitStatus> {
-        self.take_over_with(|| Ok(()))
+        self.take_over_with(|_| Ok(()))
     }
 
     /// The same, with something to be done once the heir serves and before this one must have ended.
     ///
     /// # Errors
     /// As [`Daemon::take_over`], and whatever `act` fails with.
-    pub fn take_over_with(&mut self, act: impl FnOnce() -> Result<()>) -> Result<ExitStatus> {
+    pub fn take_over_with(&mut self, act: impl FnOnce(&Self) -> Result<()>) -> Result<ExitStatus> {
         let before = self.log().len();
         let mut heir = self.spawn(&["--take-over"])?;
         let serves = until("an heir that serves", STARTS, || {
@@ -31,12 +31,13 @@ impl Daemon {
             let said = log.get(before..).unwrap_or_default().contains(HANDED_OVER);
             (said || matches!(heir.try_wait(), Ok(Some(_)))).then_some(())
         });
-        let acted = serves.and_then(|()| act());
+        let acted = serves.and_then(|()| act(self));
         let mut elder = self.child.take().context("metad does not run")?;
         let ended = until("the end of the elder", STARTS, || {
             match (elder.try_wait(), heir.try_wait()) {
                 (Ok(Some(status)), _) => Some(Ok(status)),
-                (_, Ok(Some(status))) => Some(Err(status)),
+                // One that ended well was followed in its turn.
+                (_, Ok(Some(status))) if !status.success() => Some(Err(status)),
                 _ => None,
             }
         });
