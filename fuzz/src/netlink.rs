@@ -18,7 +18,6 @@ pub fn replay(octets: &[u8]) {
     let mut datagram = BytesMut::from(octets);
     let mut all = world::interfaces();
     let mut list = None;
-    let mut inventory = world::two_machines(OPEN);
     while let Ok(Some(message)) = NetlinkCodec::decode::<RouteNetlinkMessage>(&mut datagram) {
         if matches!(message.payload, NetlinkPayload::Overrun(_)) {
             list = Some(Vec::new());
@@ -40,6 +39,11 @@ pub fn replay(octets: &[u8]) {
         all.apply(Happening::All(list));
         holds(&all);
     }
+    // Most datagrams change nothing, and rendering two machines takes longer than all the rest.
+    if all == world::interfaces() {
+        return;
+    }
+    let mut inventory = world::two_machines(OPEN);
     let resolution = inventory.resolve(&all, Duration::ZERO);
     for (key, nic) in &resolution.nics {
         let seat = &resolution.snapshot.seats[&nic.slot];
@@ -51,7 +55,8 @@ pub fn replay(octets: &[u8]) {
 fn holds(all: &Interfaces) {
     for interface in all.iter() {
         assert_eq!(all.get(interface.index), Some(interface));
+        // Nobody's, where the kernel gave it to another before it took it from this one.
         let named = all.named(&interface.name);
-        assert!(named.is_some_and(|named| named.name == interface.name));
+        assert!(named.is_none_or(|named| named.name == interface.name));
     }
 }

@@ -113,6 +113,10 @@ impl Guest<'_> {
                 return;
             };
             self.left = left;
+            // Signing takes longer than everything else together, and the same octets are signed each time.
+            if matches!(name, "signature" | "rsa2048") {
+                continue;
+            }
             let key = name.split_once('=');
             if let Some((index, _)) = key.filter(|_| path.ends_with("public-keys/")) {
                 self.crawl(&format!("{path}{index}/"));

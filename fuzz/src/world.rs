@@ -7,6 +7,7 @@ use metad::config::Identity;
 use metad::directory::record_file::{self, Format};
 use metad::interfaces::{Happening, Interface, Interfaces};
 use metad::inventory::{Inventory, Resolution};
+use metad::keyfile;
 use metad::record::Defaults;
 use metad::signer::Signer;
 use metad::source::{Change, Event, Subject};
@@ -115,11 +116,19 @@ pub(crate) fn interfaces() -> Interfaces {
     all
 }
 
-/// A signer whose key is made once for the process.
+/// A key that everybody knows, since making one takes as long as a thousand inputs.
+const KEY: &str = include_str!("../../metad/src/signer/sample/identity.key");
+const CERTIFICATE: &str = include_str!("../../metad/src/signer/sample/identity.crt");
+
+/// A signer that is opened once for the process.
 pub(crate) fn signer() -> Signer {
     static SIGNER: OnceLock<Signer> = OnceLock::new();
     let make = || {
         let directory = tempfile::tempdir().expect("a directory");
+        for (name, text) in [("identity.key", KEY), ("identity.crt", CERTIFICATE)] {
+            let path = directory.path().join(name);
+            keyfile::create(&path, text.as_bytes()).expect("a key file");
+        }
         Signer::open(directory.path(), "fuzz", "urn:metad:fuzz").expect("a signer")
     };
     SIGNER.get_or_init(make).clone()

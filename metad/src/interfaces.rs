@@ -118,6 +118,20 @@ mod tests {
         }
     }
 
+    /// Found by fuzzing. The kernel takes a name from one interface before another gets it; should the news of the first
+    /// be missing, its old name must not lead to it again.
+    #[test]
+    fn a_name_that_two_had_is_nobodys_once_the_later_one_leaves_it() {
+        let mut all = Interfaces::default();
+        all.apply(Happening::Is(interface(8, "vnet1", Some(1))));
+        all.apply(Happening::Is(interface(7, "vnet1", Some(1))));
+        assert_eq!(all.named("vnet1").map(|named| named.index), Some(7));
+        all.apply(Happening::Is(interface(7, "other", Some(1))));
+        assert_eq!(all.named("vnet1"), None);
+        all.apply(Happening::Is(interface(8, "vnet2", Some(1))));
+        assert_eq!(all.named("vnet2").map(|named| named.index), Some(8));
+    }
+
     #[test]
     fn names_and_bridges_follow_what_happens() {
         let mut all = Interfaces::default();
