@@ -159,10 +159,12 @@ mod tests {
         }
         assert!(!maps.iter().any(|name| name.starts_with('.')), "{maps:?}");
         let text = layout.to_string();
-        assert!(
-            text.starts_with("layout 1\nattached by tcx\nCOUNTERS: type 6, 4 to 8 octets, "),
-            "{text}"
-        );
+        for part in [
+            "layout 1\nattached by tcx\n",
+            "\nCOUNTERS: type 6, 4 to 8 octets, ",
+        ] {
+            assert!(text.contains(part), "{part:?} in {text}");
+        }
     }
 
     #[test]
@@ -205,9 +207,8 @@ mod tests {
         assert!(objection.contains("cannot read"), "{objection}");
         layout.write(&stamp).unwrap();
         let objection = layout.objection(&stamp, directory.path()).unwrap();
-        assert!(
-            objection.contains("the map COUNTERS cannot be had"),
-            "{objection}"
-        );
+        let first = layout.maps().next().unwrap();
+        let expected = format!("the map {first} cannot be had");
+        assert!(objection.contains(&expected), "{objection}");
     }
 }

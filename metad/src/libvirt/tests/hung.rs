@@ -4,7 +4,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use super::host::{DEADLINE, Guest, URI, Watched, watch_within};
+use super::host::{DEADLINE, Watched, watch_within};
 use crate::libvirt::session::Limits;
 use crate::source::{Event, State};
 
@@ -67,31 +67,4 @@ async fn a_connection_that_is_never_answered_is_given_up_and_said() {
         started.elapsed() < DEADLINE / 2,
         "a stop waited for a libvirt that hangs"
     );
-}
-
-async fn late(libvirt: &mut Watched) -> String {
-    libvirt
-        .until("late", |event| match event {
-            Event::State(State::Late { why }) => Some(why),
-            Event::State(State::Away { why }) => panic!("away: {why}"),
-            _ => None,
-        })
-        .await
-}
-
-#[tokio::test]
-async fn a_call_that_takes_its_time_is_said_until_it_is_answered() {
-    let guest = Guest::define("slowly");
-    let at_once = Limits {
-        call: Duration::ZERO,
-        ..Limits::default()
-    };
-    let mut libvirt = watch_within(URI, at_once);
-    let why = late(&mut libvirt).await;
-    assert!(why.contains("has not answered for 0 s: "), "{why}");
-    libvirt.connected().await;
-    libvirt.reread.notify_one();
-    late(&mut libvirt).await;
-    libvirt.subject("read", &guest.key, |_| true).await;
-    libvirt.connected().await;
 }
