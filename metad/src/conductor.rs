@@ -186,17 +186,22 @@ impl Conductor {
     /// The kernel refuses what must not be missing.
     fn obey(&mut self, order: Order) -> anyhow::Result<()> {
         match order {
-            Order::Engage(ledger, done) => {
+            Order::Engage(ledger, lease, done) => {
                 if let Some(ledger) = ledger {
                     self.inventory.resume(ledger);
                 }
                 // The one writer until now may have kept more than was read at the start.
                 let read = self.inputs.files.load();
                 self.inventory.reread(read);
+                // Whatever took its time until here, a slow disk too: from here on the kernel is written to.
+                if lease.is_some_and(|lease| !lease.holds()) {
+                    let _gone = done.send(false);
+                    return Ok(());
+                }
                 self.datapath().engage()?;
                 self.stance = Stance::Engaged;
                 self.settle();
-                let _gone = done.send(());
+                let _gone = done.send(true);
             }
             Order::StandAside(done) => {
                 self.stance = Stance::Aside;

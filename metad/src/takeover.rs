@@ -20,6 +20,7 @@
 
 mod elder;
 mod heir;
+mod lease;
 mod wire;
 
 use std::io;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::elder::{Bequest, Elder, Household};
 pub use self::heir::{Conversation, Inheritance, Outcome, inherit};
+pub use self::lease::Lease;
 
 /// Raised with each change that an older daemon would misunderstand; both must be of the same.
 const PROTOCOL: u32 = 1;

@@ -138,11 +138,13 @@ enum Ending {
 async fn end(
     config: &Config,
     manner: Manner,
-    claim: Claim,
+    mut claim: Claim,
     made: &Made,
     served: Result<Ending>,
 ) -> Result<()> {
     if matches!(served, Ok(Ending::Followed)) {
+        // An heir that came while this one was ending already has the name by now, and the sockets in it.
+        claim.hand_over();
         return Ok(());
     }
     let served = served.map(|ending| (ending == Ending::Signal).then_some(()));
@@ -215,7 +217,7 @@ async fn serve_claimed(
     let mut kept = sockets::kept();
     if ledger.is_none() {
         // Nobody knows whose connections wait there.
-        kept.clear();
+        sockets::end(std::mem::take(&mut kept));
     }
     let doors = sockets::open(&namespace, kept)?;
     sockets::keep(&doors);

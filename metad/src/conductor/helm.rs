@@ -3,12 +3,14 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::inventory::Ledger;
+use crate::takeover::Lease;
 
 /// What the conductor is told.
 #[derive(Debug)]
 pub enum Order {
-    /// Become the one writer, with these slots or with those that were given out last; then say so.
-    Engage(Option<Ledger>, oneshot::Sender<()>),
+    /// Become the one writer, with these slots or with those that were given out last, unless the lease has ended by
+    /// then; and say which.
+    Engage(Option<Ledger>, Option<Lease>, oneshot::Sender<bool>),
     /// Write nothing any more; then say so.
     StandAside(oneshot::Sender<()>),
 }
@@ -31,12 +33,18 @@ impl Helm {
         (Self { orders }, receiver)
     }
 
-    /// Makes the conductor the one writer. Without a ledger, it goes on with the slots that it gave out itself. Returns once everything that is known has had its consequences.
+    /// Makes the conductor the one writer. Without a ledger, it goes on with the slots that it gave out itself. Returns
+    /// once everything that is known has had its consequences; `false`: the `lease` had ended before, and nothing was
+    /// touched.
     ///
     /// # Errors
     /// It has ended; why, it says itself.
-    pub async fn engage(&self, ledger: Option<Ledger>) -> Result<(), Ended> {
-        self.order(|done| Order::Engage(ledger, done)).await
+    pub async fn engage(
+        &self,
+        ledger: Option<Ledger>,
+        lease: Option<Lease>,
+    ) -> Result<bool, Ended> {
+        self.order(|done| Order::Engage(ledger, lease, done)).await
     }
 
     /// Has the conductor write nothing any more.
@@ -47,7 +55,7 @@ impl Helm {
         self.order(Order::StandAside).await
     }
 
-    async fn order(&self, order: impl FnOnce(oneshot::Sender<()>) -> Order) -> Result<(), Ended> {
+    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Ended> {
         let (done, obeyed) = oneshot::channel();
         let sent = self.orders.send(order(done)).await;
         sent.map_err(|_gone| Ended)?;

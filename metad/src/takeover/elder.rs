@@ -104,8 +104,15 @@ impl Elder {
                 tracing::warn!(heir, why, "a take-over failed half-way: serving on");
                 let _gone = wire.say(&FromElder::Resumed, &[]).await;
                 // Time for it to hear that; one that hangs never will.
-                let _hung_up = wire.hear::<FromHeir>(LETS_GO).await;
+                let hangs = !hangs_up(&mut wire).await;
                 self.household.resume().await;
+                if hangs {
+                    // It may have been in the middle of a step, and end that whenever it wakes up. Nobody else takes over
+                    // until it is gone, and then its traces are.
+                    while !hangs_up(&mut wire).await {}
+                    tracing::info!(heir, "the metad that came too late is gone");
+                    self.household.resume().await;
+                }
             }
         }
     }
@@ -174,6 +181,16 @@ impl Elder {
         }
         let yours = wire.say(&FromElder::Yours, &[]).await;
         yours.map_err(|error| error.to_string())
+    }
+}
+
+/// Whether the heir hangs up before long, whatever it says until then.
+async fn hangs_up(wire: &mut Wire) -> bool {
+    loop {
+        match wire.hear::<FromHeir>(LETS_GO).await {
+            Ok(_late) => {}
+            Err(error) => return error.kind() != std::io::ErrorKind::TimedOut,
+        }
     }
 }
 

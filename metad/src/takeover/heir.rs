@@ -7,7 +7,7 @@ use std::path::Path;
 use tokio::net::UnixStream;
 
 use super::wire::Wire;
-use super::{AT_ONCE, FromElder, FromHeir, PROTOCOL, TAKES_OVER, TakeOverError};
+use super::{AT_ONCE, FromElder, FromHeir, Lease, PROTOCOL, TAKES_OVER, TakeOverError};
 
 /// What the elder gave, on trial until [`Conversation::serving`].
 #[derive(Debug)]
@@ -94,6 +94,14 @@ impl Conversation {
         } else {
             Err(out_of_turn(&message))
         }
+    }
+
+    /// What tells, at any later moment, whether the elder still stands aside.
+    ///
+    /// # Errors
+    /// The system is out of descriptors.
+    pub fn lease(&self) -> Result<Lease, TakeOverError> {
+        self.wire.lease().map_err(TakeOverError::Gone)
     }
 
     /// Says that guests are being answered, and waits for the elder's farewell.

@@ -245,3 +245,45 @@ async fn an_heir_whose_elder_dies_after_standing_aside_serves_alone() {
         Outcome::Alone
     );
 }
+
+#[tokio::test]
+async fn an_heir_may_act_until_the_elder_says_another_word() {
+    let aside = r#"{"say":"aside"}"#;
+    let resumed = r#"{"say":"resumed"}"#;
+    for (case, at_once, later, expected) in [
+        ("it waits", format!("{aside}\n"), Some(""), true),
+        ("it is gone", format!("{aside}\n"), None, true),
+        ("it has gone on", format!("{aside}\n"), Some(resumed), false),
+        (
+            "it had gone on before anybody looked",
+            format!("{aside}\n{resumed}\n"),
+            Some(""),
+            false,
+        ),
+    ] {
+        let (mut elder, heir) = UnixStream::pair().unwrap();
+        let mut wire = Wire::new(heir);
+        elder.write_all(at_once.as_bytes()).await.unwrap();
+        let (heard, _) = wire.hear::<FromElder>(AT_ONCE).await.unwrap();
+        assert_eq!(heard, FromElder::Aside, "{case}");
+        let lease = wire.lease().unwrap();
+        match later {
+            Some(word) => elder.write_all(word.as_bytes()).await.unwrap(),
+            None => drop(elder),
+        }
+        assert_eq!(lease.holds(), expected, "{case}");
+    }
+}
+
+/// One that was stopped in the middle of a step ends it when it wakes up: what it did then is undone.
+#[tokio::test(start_paused = true)]
+async fn an_elder_that_went_on_puts_things_right_once_a_late_heir_is_gone() {
+    let mut scene = Scene::new();
+    let mut inheritance = inherit(&scene.path).await.unwrap();
+    inheritance.conversation.ready().await.unwrap();
+    scene.was_told(&["aside", "resume"]).await;
+    let refused = inherit(&scene.path).await.unwrap_err();
+    assert!(refused.to_string().contains("another one"), "{refused}");
+    drop(inheritance);
+    scene.was_told(&["resume"]).await;
+}

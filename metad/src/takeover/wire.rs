@@ -15,6 +15,8 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::Lease;
+
 /// The longest message; octets.
 const MESSAGE_MAX: usize = 4096;
 /// Descriptors that one message may bring.
@@ -44,6 +46,16 @@ impl Wire {
         self.stream
             .peer_cred()
             .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == us.as_raw())
+    }
+
+    /// Another hold on this end, to see whether the other one has spoken since.
+    ///
+    /// # Errors
+    /// The system is out of descriptors.
+    pub(super) fn lease(&self) -> io::Result<Lease> {
+        let socket = self.stream.as_fd().try_clone_to_owned()?;
+        // What came in one piece with the last message is no longer in the socket.
+        Ok(Lease::new(socket, !self.octets.is_empty()))
     }
 
     /// Says something, and hands over descriptors with it.

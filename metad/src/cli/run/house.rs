@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::Ending;
 use crate::conductor::{Helm, LedgerFile};
 use crate::listen::Farewell;
-use crate::takeover::{Conversation, Household, Outcome};
+use crate::takeover::{Conversation, Household, Outcome, TakeOverError};
 
 /// The daemon's own affairs.
 #[derive(Debug, Clone)]
@@ -60,7 +60,13 @@ impl House {
     pub(super) async fn succeed(&self, mut conversation: Conversation) -> Result<()> {
         conversation.ready().await?;
         let ledger = self.ledger.read()?;
-        self.helm.engage(Some(ledger)).await?;
+        if !self
+            .helm
+            .engage(Some(ledger), Some(conversation.lease()?))
+            .await?
+        {
+            return Err(TakeOverError::TooLate.into());
+        }
         self.open();
         match conversation.serving().await? {
             Outcome::Handed => tracing::info!("the other metad has handed over"),
@@ -100,7 +106,7 @@ impl Household for House {
                 let error = format!("{error:#}");
                 tracing::error!(error, "going on with the slots that this metad gave out");
             });
-            let _ended = self.helm.engage(ledger.ok()).await;
+            let _ended = self.helm.engage(ledger.ok(), None).await;
             self.open();
         })
     }

@@ -193,7 +193,7 @@ impl SlowSide {
             match ledger {
                 Some(ledger) => {
                     // Where it fails, the conductor itself says why.
-                    let _ended = helm.engage(Some(ledger)).await;
+                    let _ended = helm.engage(Some(ledger), None).await;
                     ready::wait(progress, config.sources.len(), SOURCES_TIME).await;
                     Ok(())
                 }

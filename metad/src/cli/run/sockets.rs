@@ -65,6 +65,17 @@ pub(super) fn keep(doors: &[Door]) {
     }
 }
 
+/// Ends what was kept, with all who wait there. It must listen nowhere any more, the service manager's copy neither: no
+/// new one could have the address.
+pub(super) fn end(kept: Vec<(String, OwnedFd)>) {
+    for (name, socket) in kept {
+        if let Err(error) = rustix::net::shutdown(&socket, rustix::net::Shutdown::Both) {
+            tracing::debug!(socket = name, %error, "a socket that was kept listens nowhere");
+        }
+    }
+    forget();
+}
+
 /// Tells the service manager to keep none any more.
 pub(super) fn forget() {
     for (name, _) in doors() {
