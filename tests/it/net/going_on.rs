@@ -276,3 +276,33 @@ fn a_host_without_a_bpf_file_system_is_told_how_to_mount_one() -> Result<()> {
     // Nothing of the attempt is in the way.
     daemon.start_again()
 }
+
+/// Whose connections wait at the sockets that a service manager kept is not known without the slots: nobody may listen
+/// there any more, the manager's copies neither.
+#[test]
+fn sockets_that_were_kept_are_no_obstacle_where_the_slots_are_lost() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let mut daemon = lab.serve(&Settings::default())?;
+    daemon.stop()?;
+    daemon.supervise(lab.directory())?;
+    daemon.start_again()?;
+    daemon.seated(&["alice"])?;
+    gets_its_own(&alice)?;
+    for (case, content) in [("no slots", None), ("broken slots", Some("{"))] {
+        daemon.kill()?;
+        let names = daemon.supervisor()?.names();
+        ensure!(names == ["metad-ipv4", "metad-ipv6"], "{case}: {names:?}");
+        let slots = kept(&lab, "slots.json");
+        match content {
+            None => fs::remove_file(&slots)?,
+            Some(text) => fs::write(&slots, text)?,
+        }
+        next(&mut daemon, &["alice"]).context(case)?;
+        gets_its_own(&alice).context(case)?;
+    }
+    Ok(())
+}
