@@ -74,6 +74,8 @@ pub struct Progress {
     pub heard: BTreeSet<SourceIndex>,
     /// Of those, the ones that cannot be reached now.
     pub away: BTreeSet<SourceIndex>,
+    /// The machines of which a part could not be read.
+    pub unread: BTreeSet<String>,
     /// The host's interfaces were listed, and those that guests are on have the program.
     pub attached: bool,
 }
@@ -237,6 +239,8 @@ impl Conductor {
             self.progress.heard.insert(change.source);
         }
         self.inventory.apply(change);
+        let unread = self.inventory.never_read().map(str::to_owned);
+        self.progress.unread = unread.collect();
     }
 
     fn notice(&mut self, happening: Happening) {

@@ -270,6 +270,11 @@ impl Inventory {
         }
     }
 
+    /// The machines of which a part could not be read since the start, and that are not answered therefore.
+    pub fn never_read(&self) -> impl Iterator<Item = &str> {
+        self.views.unread()
+    }
+
     /// Makes a machine anew from what the sources say now. Renders only what has changed.
     fn refresh(&mut self, name: &str) {
         let Some((source, subject, additions)) = self.views.machine(name) else {

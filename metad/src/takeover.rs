@@ -82,6 +82,8 @@ pub enum TakeOverError {
         "there is no running metad to take over\nhelp: start one with `metad serve`, without --take-over"
     )]
     NobodyThere(#[source] io::Error),
+    #[error("the running metad is not to be reached\nhelp: try again as root, with sudo")]
+    Denied(#[source] io::Error),
     #[error("the running metad refuses to be taken over: {0}")]
     Refused(String),
     #[error(

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::report::Unwritten;
-use crate::admin::Claim;
+use crate::admin::{Claim, Error};
 use crate::config::Config;
 use crate::exit;
 use crate::netns::{self, Namespace};
@@ -14,8 +14,12 @@ use crate::netns::{self, Namespace};
 pub(super) fn run(config: &Config, out: &mut dyn Write) -> anyhow::Result<u8> {
     let name = config.name.as_str();
     let ours = Claim::was_taken(&config.run_dir()) || config.pins().exists();
-    let claim = Claim::take(&config.run_dir())?;
     let path = netns::path(name);
+    let claim = match Claim::take(&config.run_dir()) {
+        // A daemon that runs has made it.
+        Err(Error::Taken { .. }) if Namespace::left(name).is_some() => None,
+        taken => Some(taken?),
+    };
     if ours && Namespace::left(name).is_some() {
         writeln!(out, "the network namespace {} is there", path.display()).map_err(Unwritten)?;
         return Ok(exit::SUCCESS);
@@ -25,7 +29,7 @@ pub(super) fn run(config: &Config, out: &mut dyn Write) -> anyhow::Result<u8> {
         netns::remove(name)?;
     }
     if let Err(error) = Namespace::create(name) {
-        if !ours {
+        if let (false, Some(claim)) = (ours, claim) {
             // What was there before us must not seem to be ours. The first error is the one to report.
             let _ = claim.remove();
         }

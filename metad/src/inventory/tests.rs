@@ -211,6 +211,64 @@ fn a_failed_reading_keeps_the_last_good_one_and_is_shown() {
     assert_eq!(resolve(&mut inventory).snapshot.problems, []);
 }
 
+/// A record that restricts its machine and cannot be read at a start must not count as none: user-data would be there
+/// without the token that it asks for.
+#[test]
+fn a_machine_whose_record_was_never_readable_is_not_answered() {
+    let failed = |name: &str| Change {
+        source: 1,
+        event: Event::Failed {
+            key: addition(name).key,
+            name: name.to_owned(),
+            problem: "line 3: no".to_owned(),
+        },
+    };
+    let synced = |names: &[&str]| Change {
+        source: 1,
+        event: Event::Synced {
+            keys: names.iter().map(|name| addition(name).key).collect(),
+        },
+    };
+    for (case, domain_first) in [("it comes first", true), ("it comes last", false)] {
+        let mut inventory = inventory(Identity::Port);
+        let changes = [put(0, domain("web1", 1)), failed("web1")];
+        let changes: Vec<Change> = match domain_first {
+            true => changes.into_iter().collect(),
+            false => changes.into_iter().rev().collect(),
+        };
+        for change in changes {
+            inventory.apply(change);
+        }
+        inventory.apply(synced(&["web1"]));
+        let resolution = resolve(&mut inventory);
+        assert!(resolution.nics.is_empty(), "{case}");
+        let (name, problem) = &resolution.snapshot.problems[0];
+        assert_eq!(name, "web1", "{case}");
+        assert!(
+            problem.contains("until it can be read"),
+            "{case}: {problem}"
+        );
+        assert!(inventory.never_read().eq(["web1"]), "{case}");
+        let mended = match domain_first {
+            true => put(1, addition("web1")),
+            // The file was taken away.
+            false => synced(&[]),
+        };
+        inventory.apply(mended);
+        assert_eq!(resolve(&mut inventory).nics.len(), 1, "{case}: mended");
+    }
+    let mut inventory = inventory(Identity::Port);
+    inventory.apply(put(0, domain("web1", 1)));
+    inventory.apply(synced(&[]));
+    inventory.apply(failed("web1"));
+    let resolution = resolve(&mut inventory);
+    assert_eq!(
+        resolution.nics.len(),
+        1,
+        "a record that comes later takes nothing away"
+    );
+}
+
 #[test]
 fn a_source_that_is_away_or_late_keeps_its_guests_answered() {
     let why = || "connection refused".to_owned();

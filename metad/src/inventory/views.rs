@@ -19,6 +19,11 @@ struct View {
     names: BTreeMap<String, BTreeSet<String>>,
     /// Key to `(name, problem)`.
     failures: BTreeMap<String, (String, String)>,
+    /// Key to name of what could not be read when this source first told everything: there is no last good state to go
+    /// on with, and what it says may be a restriction.
+    unread: BTreeMap<String, String>,
+    /// It has told everything once.
+    synced: bool,
 }
 
 impl Views {
@@ -45,20 +50,29 @@ impl Views {
         match change.event {
             Event::Put(subject) => {
                 view.failures.remove(&subject.key);
+                touched.extend(view.unread.remove(&subject.key));
                 touched.extend(view.remove(&subject.key));
                 touched.insert(subject.name.clone());
                 view.insert(*subject);
             }
             Event::Gone { key } => {
                 view.failures.remove(&key);
+                touched.extend(view.unread.remove(&key));
                 touched.extend(view.remove(&key));
             }
             Event::Failed { key, name, problem } => {
+                if !view.synced && !view.subjects.contains_key(&key) {
+                    view.unread.insert(key.clone(), name.clone());
+                    touched.insert(name.clone());
+                }
                 view.failures.insert(key, (name, problem));
             }
             Event::Synced { keys } => {
                 let keys: BTreeSet<String> = keys.into_iter().collect();
+                view.synced = true;
                 view.failures.retain(|key, _| keys.contains(key));
+                let unread = view.unread.extract_if(.., |key, _| !keys.contains(key));
+                touched.extend(unread.map(|(_, name)| name));
                 let gone: Vec<_> = view
                     .subjects
                     .keys()
@@ -76,8 +90,12 @@ impl Views {
         touched
     }
 
-    /// The machine called `name`, as the last source that has one describes it, and the additions to it in order.
+    /// The machine called `name`, as the last source that has one describes it, and the additions to it in order. `None`
+    /// too where a part of it could never be read: what is left might say more than the whole.
     pub(super) fn machine(&self, name: &str) -> Option<(SourceIndex, &Subject, Vec<&Subject>)> {
+        if self.unread().any(|unread| unread == name) {
+            return None;
+        }
         let mut machine = None;
         let mut additions = Vec::new();
         for (source, view) in self.views.iter().enumerate() {
@@ -92,6 +110,12 @@ impl Views {
         machine.map(|(source, subject)| (source, subject, additions))
     }
 
+    /// The machines of which a part could never be read.
+    pub(super) fn unread(&self) -> impl Iterator<Item = &str> {
+        let names = self.views.iter().flat_map(|view| view.unread.values());
+        names.map(String::as_str)
+    }
+
     pub(super) fn statuses(&self) -> Vec<SourceStatus> {
         self.views.iter().map(|view| view.status.clone()).collect()
     }
@@ -100,7 +124,15 @@ impl Views {
     pub(super) fn problems(&self, exists: impl Fn(&str) -> bool) -> Vec<(String, String)> {
         let mut problems = Vec::new();
         for view in &self.views {
-            problems.extend(view.failures.values().cloned());
+            problems.extend(view.failures.iter().map(|(key, (name, problem))| {
+                let problem = match view.unread.contains_key(key) {
+                    true => {
+                        format!("{problem}; no guest of this name is answered until it can be read")
+                    }
+                    false => problem.clone(),
+                };
+                (name.clone(), problem)
+            }));
             for subject in view.subjects.values() {
                 if let Some(problem) = &subject.problem {
                     problems.push((subject.name.clone(), problem.clone()));

@@ -33,7 +33,7 @@ pub(super) async fn wait(progress: &watch::Sender<Progress>, sources: usize, lim
 /// what a source that is away said before.
 ///
 /// # Errors
-/// One is away, or has not told everything within `limit`.
+/// One is away, or has not told everything within `limit`, or what it says of a machine cannot be read.
 pub(super) async fn wait_for_all(
     progress: &watch::Sender<Progress>,
     config: &Config,
@@ -44,10 +44,16 @@ pub(super) async fn wait_for_all(
     let all = now.wait_for(|progress| {
         progress.attached && progress.heard.len() >= sources && progress.away.is_empty()
     });
-    if tokio::time::timeout(limit, all).await.is_ok() {
+    let all = tokio::time::timeout(limit, all).await.is_ok();
+    let progress = progress.borrow();
+    if let Some(name) = progress.unread.first() {
+        anyhow::bail!(
+            "cannot take over without what the running metad may know: what a record says of {name} cannot be read\nhelp: `metad status` says why; mend it, and try again"
+        );
+    }
+    if all {
         return Ok(());
     }
-    let progress = progress.borrow();
     let missing = config
         .sources
         .iter()
@@ -102,27 +108,35 @@ mod tests {
         let sources = "[[source]]\nkind = \"libvirt\"\nuri = \"qemu:///system\"\n[[source]]\nkind = \"directory\"\npath = \"/records\"\n";
         let config = Config::parse(sources, std::path::Path::new("/")).unwrap();
         let heard = |all: &[usize]| all.iter().copied().collect::<BTreeSet<_>>();
-        for (case, heard, away, attached, missing) in [
-            ("all is told", heard(&[0, 1]), heard(&[]), true, None),
+        for (case, heard, away, unread, missing) in [
+            ("all is told", heard(&[0, 1]), heard(&[]), None, None),
+            (
+                "a record is broken",
+                heard(&[0, 1]),
+                heard(&[]),
+                Some("web1"),
+                Some("what a record says of web1 cannot be read\n"),
+            ),
             (
                 "one is away",
                 heard(&[0, 1]),
                 heard(&[0]),
-                true,
+                None,
                 Some("no answer from libvirt qemu:///system\n"),
             ),
             (
                 "one has not told everything",
                 heard(&[0]),
                 heard(&[]),
-                true,
+                None,
                 Some("no answer from directory /records\n"),
             ),
         ] {
             let progress = watch::Sender::new(Progress {
                 heard,
                 away,
-                attached,
+                unread: unread.map(str::to_owned).into_iter().collect(),
+                attached: true,
             });
             let waited = wait_for_all(&progress, &config, Duration::from_secs(60)).await;
             match (missing, waited) {
