@@ -41,9 +41,11 @@ pub enum Outcome {
 /// There is none, or it refuses.
 pub async fn inherit(socket: &Path) -> Result<Inheritance, TakeOverError> {
     let stream = UnixStream::connect(socket).await;
-    let mut wire = Wire::new(stream.map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => TakeOverError::Denied(error),
-        _ => TakeOverError::NobodyThere(error),
+    let mut wire = Wire::new(stream.map_err(|error| {
+        match error.kind() == io::ErrorKind::PermissionDenied {
+            true => TakeOverError::Denied(error),
+            false => TakeOverError::NobodyThere(error),
+        }
     })?);
     let hello = FromHeir::Hello {
         protocol: PROTOCOL,

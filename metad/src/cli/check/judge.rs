@@ -203,8 +203,7 @@ fn names(config: &Config, facts: &Facts) -> Finding {
         };
         return warning(what, detail, remedy);
     }
-    let remedy =
-        "if an earlier metad left it, `metad serve` goes on with it and `metad down` removes it; otherwise set another `name`";
+    let remedy = "if an earlier metad left it, `metad serve` goes on with it and `metad down` removes it; otherwise set another `name`";
     if facts.namespace {
         // What a crash leaves behind, most likely.
         warning(
