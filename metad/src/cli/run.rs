@@ -158,6 +158,7 @@ async fn end(
         if served.is_err() {
             // Whatever it failed on, the next one is not to stand on it.
             Datapath::condemn(config);
+            let _ = std::fs::remove_file(config.ledger());
         }
         tracing::info!(
             "left for the next metad: namespace, programs and tables; `metad down` removes them"

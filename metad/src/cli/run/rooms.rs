@@ -292,15 +292,19 @@ async fn until_end(
 ) -> Result<Option<&'static str>> {
     let mut stopped = stop.subscribe();
     let mut signalled = None;
+    // Nothing returns from here before the others are told: they would be waited for without end.
     let failed = tokio::select! {
-        signal = ready::signal() => {
-            signalled = Some(signal?);
-            tracing::info!(signal = signalled, "ending");
-            None
-        }
+        signal = ready::signal() => match signal {
+            Ok(signal) => {
+                signalled = Some(signal);
+                tracing::info!(signal, "ending");
+                None
+            }
+            Err(error) => Some(Err(error).context("cannot wait for a signal")),
+        },
         _ = stopped.wait_for(|stop| *stop) => None,
-        ended = &mut *conducting => Some(ended.context("the conductor failed")?),
-        ended = &mut listening => Some(ended.context("the listener failed")?),
+        ended = &mut *conducting => Some(ended.context("the conductor failed").flatten()),
+        ended = &mut listening => Some(ended.context("the listener failed").flatten()),
     };
     ready::tell_ending();
     stop.send_replace(true);

@@ -77,6 +77,9 @@ impl ServiceHost {
         let mut vm = HostVm::boot(&image, &payload, &directory)?;
         vm.must(PREPARE)?;
         // Its units, its name in /run and the mount of /run/netns come with the first `ip netns add`.
+        // An address whose uniqueness is being tested is not yet what it will be.
+        let tentative = "! ip -6 -oneline address | grep -q tentative";
+        vm.wait(SOON, "addresses to be settled", tentative)?;
         let before = vm.must(TRACES)?;
         // As a person would: in the repository's directory, line by line, until one fails.
         let lines = commands("## Install", "sudo install -m 755 target/release/metad")?;
