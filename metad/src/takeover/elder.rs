@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::net::{UnixListener, UnixStream};
@@ -9,6 +10,9 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::wire::Wire;
 use super::{AT_ONCE, COMES_UP, FromElder, FromHeir, LETS_GO, PROTOCOL, TAKES_OVER};
+
+/// Time between two looks at a socket that fails.
+const RESTS: Duration = Duration::from_secs(1);
 
 /// What the daemon does when it is asked to.
 pub trait Household: Send + Sync + 'static {
@@ -57,15 +61,21 @@ impl Elder {
 
     /// Hears out whoever comes to `listener`, until there is a successor: who comes then is the successor's, which has
     /// the same socket.
-    ///
-    /// # Errors
-    /// The socket fails.
-    pub async fn wait(self, listener: UnixListener) -> std::io::Result<()> {
+    pub async fn wait(self, listener: UnixListener) {
         let elder = Arc::new(self);
         loop {
-            let (stream, _) = tokio::select! {
-                accepted = listener.accept() => accepted?,
-                () = elder.over.notified() => return Ok(()),
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = elder.over.notified() => return,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely, and not for ever.
+                    tracing::warn!(%error, "cannot hear who comes to take over");
+                    tokio::time::sleep(RESTS).await;
+                    continue;
+                }
             };
             let elder = Arc::clone(&elder);
             tokio::spawn(async move { elder.attend(stream).await });
