@@ -8,6 +8,9 @@ use serde_json::json;
 
 use super::show;
 
+/// In the form of a public key; nobody has the other half.
+const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// Shows it; with `keep` it returns only when something fails.
 pub(super) fn show(progress: &Progress, keep: bool) -> Result<()> {
     let lab = Lab::new()?;
@@ -23,7 +26,7 @@ pub(super) fn show(progress: &Progress, keep: bool) -> Result<()> {
         guest.ip("route add 169.254.169.254/32 dev eth0")?;
         let mut record = guest.record();
         record["hostname"] = json!(format!("{name}.example.org"));
-        record["public-keys"] = json!({ "admin": format!("ssh-ed25519 AAAA-of-{name} admin") });
+        record["public-keys"] = json!({ "admin": format!("ssh-ed25519 {KEY} admin@{name}") });
         record["user-data"] = json!(format!("#cloud-config\nruncmd: [echo {name}]\n"));
         lab.record(name, &record)?;
         progress.say(format_args!(
