@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use metad_tests::lab::{Daemon, Request, Settings, Snapshot, until};
+use metad_tests::lab::{Daemon, Lab, Request, Settings, Snapshot, until};
 use metad_tests::needs;
 
 use self::load::{Again, TIMES, under_load, unlimited};
@@ -20,6 +20,18 @@ fn patient() -> Settings<'static> {
         more: "[limits]\nhead-seconds = 60\n",
         ..Settings::default()
     }
+}
+
+/// Waits until nothing on the host has the daemon's name that had not before.
+fn nothing_is_left(lab: &Lab, before: &Snapshot) -> Result<()> {
+    until("the host as it was", SOON, || {
+        let now = Snapshot::take(lab).ok()?;
+        before
+            .differences(&now)
+            .iter()
+            .all(|it| !it.contains(lab.name()))
+            .then_some(())
+    })
 }
 
 #[test]
@@ -51,14 +63,7 @@ fn no_request_is_lost_while_a_daemon_is_taken_over_again_and_again() -> Result<(
     ));
     let status = daemon.stop()?;
     ensure!(status.success(), "the last one ended with {status}");
-    until("the host as it was", SOON, || {
-        let now = Snapshot::take(&lab).ok()?;
-        before
-            .differences(&now)
-            .iter()
-            .all(|it| !it.contains(lab.name()))
-            .then_some(())
-    })
+    nothing_is_left(&lab, &before)
 }
 
 #[test]
@@ -129,14 +134,7 @@ fn no_request_is_lost_while_a_service_manager_restarts_a_daemon() -> Result<()> 
         "{}",
         String::from_utf8_lossy(&down.stderr)
     );
-    until("the host as it was", SOON, || {
-        let now = Snapshot::take(&lab).ok()?;
-        before
-            .differences(&now)
-            .iter()
-            .all(|it| !it.contains(lab.name()))
-            .then_some(())
-    })
+    nothing_is_left(&lab, &before)
 }
 
 #[test]
