@@ -8,6 +8,7 @@ pub mod frames;
 pub mod hostvm;
 pub mod image;
 pub mod lab;
+pub mod load;
 pub mod machine;
 pub mod needs;
 pub mod progress;
