@@ -11,6 +11,7 @@ pub mod lab;
 pub mod load;
 pub mod machine;
 pub mod needs;
+pub mod peers;
 pub mod progress;
 pub mod sandbox;
 pub mod siege;
