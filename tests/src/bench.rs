@@ -4,7 +4,9 @@
 //! another one of the same run. What must be right at any speed (nothing lost, nothing mixed up) is a target, too, and the
 //! tests hold it with a short run.
 
+pub mod contenders;
 pub mod flood_guard;
+pub mod requests;
 pub mod worst_guest;
 
 use std::time::Duration;
@@ -13,7 +15,12 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 /// Every bench, by name.
-pub const ALL: &[Bench] = &[worst_guest::BENCH, flood_guard::BENCH];
+pub const ALL: &[Bench] = &[
+    requests::CONNECT,
+    requests::KEEPALIVE,
+    worst_guest::BENCH,
+    flood_guard::BENCH,
+];
 
 /// One question.
 #[derive(Debug, Clone, Copy)]
