@@ -6,7 +6,11 @@
 
 pub mod contenders;
 pub mod flood_guard;
+pub mod latency;
 pub mod requests;
+pub mod rounds;
+pub mod token;
+pub mod user_data;
 pub mod worst_guest;
 
 use std::time::Duration;
@@ -18,6 +22,9 @@ use serde_json::{Value, json};
 pub const ALL: &[Bench] = &[
     requests::CONNECT,
     requests::KEEPALIVE,
+    latency::BENCH,
+    token::BENCH,
+    user_data::BENCH,
     worst_guest::BENCH,
     flood_guard::BENCH,
 ];
@@ -69,6 +76,8 @@ pub enum Cell {
     /// A second.
     Rate(f64),
     Ratio(f64),
+    /// In the unit of its column or target.
+    Number(f64),
 }
 
 /// What was to be reached.
@@ -136,6 +145,7 @@ impl Cell {
             Self::Time(time) => format!("{} ms", time.as_millis()),
             Self::Rate(rate) => format!("{rate:.0}/s"),
             Self::Ratio(ratio) => format!("{ratio:.2} ×"),
+            Self::Number(number) => format!("{number:.1}"),
         }
     }
 
@@ -144,14 +154,16 @@ impl Cell {
             Self::Nothing => Value::Null,
             Self::Count(count) => json!(count),
             Self::Time(time) => json!(time.as_secs_f64() * 1e6),
-            Self::Rate(number) | Self::Ratio(number) => json!(number),
+            Self::Rate(number) | Self::Ratio(number) | Self::Number(number) => json!(number),
         }
     }
 
     fn key(self, column: &str) -> String {
         match self {
             Self::Time(_) => format!("{column}-us"),
-            Self::Nothing | Self::Count(_) | Self::Rate(_) | Self::Ratio(_) => column.to_owned(),
+            Self::Nothing | Self::Count(_) | Self::Rate(_) | Self::Ratio(_) | Self::Number(_) => {
+                column.to_owned()
+            }
         }
     }
 }
