@@ -7,6 +7,7 @@
 pub mod contenders;
 pub mod flood_guard;
 pub mod latency;
+pub mod plot;
 pub mod requests;
 pub mod rounds;
 pub mod token;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
+
+use self::plot::Plot;
 
 /// Every bench, by name.
 pub const ALL: &[Bench] = &[
@@ -57,6 +60,8 @@ pub struct Outcome {
     pub targets: Vec<Target>,
     /// Sentences that belong to the numbers.
     pub notes: Vec<String>,
+    /// What of it is worth a picture.
+    pub plots: Vec<Plot>,
 }
 
 /// One thing that was measured.
@@ -126,6 +131,7 @@ impl Outcome {
             "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
             "targets": self.targets.iter().map(target).collect::<Vec<_>>(),
             "notes": self.notes,
+            "plots": self.plots.iter().map(Plot::json).collect::<Vec<_>>(),
         })
     }
 }

@@ -100,6 +100,16 @@ pub struct Tally {
 /// An answer that takes longer is none.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+impl Manner {
+    /// As in a title.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Closing => "a connection for each",
+            Self::KeptAlive => "connections that stay",
+        }
+    }
+}
+
 impl Step {
     /// GET of this path on a connection of the manner.
     pub fn get(path: &str, manner: Manner, body: &[u8]) -> Self {

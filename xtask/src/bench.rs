@@ -3,6 +3,8 @@
 //! The benches themselves are the laboratory's (`metad_tests::bench`), where the tests run them short. Nothing here ever
 //! measures in the machine's own namespace.
 
+mod draw;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -23,6 +25,9 @@ pub(crate) struct Options {
     /// Also write what was measured to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also draw it, as SVG files in this directory
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
     /// Seconds instead of minutes: shows whether all is right, and no number worth keeping
     #[arg(long)]
     short: bool,
@@ -58,6 +63,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     inside.args(options.short.then_some("--short"));
     if let Some(file) = &options.json {
         inside.arg("--json").arg(std::path::absolute(file)?);
+    }
+    if let Some(directory) = &options.plot {
+        inside.arg("--plot").arg(std::path::absolute(directory)?);
     }
     inside.env("METAD_BIN", built.join("metad"));
     inside.env("METAD_PREDECESSOR", built.join("predecessor"));
@@ -135,6 +143,12 @@ fn measure(options: &Options) -> Result<ExitCode> {
         say(&format!("measured in {}", duration(began.elapsed())));
         if !outcome.is_right() {
             failed.push(bench.name);
+        }
+        if let Some(directory) = &options.plot {
+            let drawn = draw::draw(directory, bench.name, &outcome.plots)?;
+            for name in drawn {
+                say(&format!("drawn: {name}"));
+            }
         }
         measured.insert(bench.name.to_owned(), outcome.json());
     }
@@ -253,6 +267,7 @@ mod tests {
         let options = Options {
             names: Vec::new(),
             json: None,
+            plot: None,
             short: true,
             debug: true,
             measure: true,

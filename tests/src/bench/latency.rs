@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::contenders::{Contender, Contest, Kind, Wanted};
+use super::plot::{Curve, Plot, Shape};
 use super::rounds::{P50, P99, RATE, Series, at_most};
 use super::{Bench, Cell, Extent, Outcome, Row, quantile};
 use crate::load::{Load, Manner, Pace, Step};
@@ -79,7 +80,7 @@ fn run(extent: Extent) -> Result<Outcome> {
         threads: 1,
         manner: Manner::Closing,
     })?;
-    outcome.add("alone", &contest, &idle, |_| IDLE)?;
+    outcome.add(("alone", "alone"), &contest, &idle, |_| IDLE)?;
     // The same for all, unless that would drown one.
     let common = f64::min(
         contest.of(Kind::Metad, &peaks)?.median(RATE),
@@ -94,7 +95,7 @@ fn run(extent: Extent) -> Result<Outcome> {
     let half = contest.rounds(rounds, |contender| {
         half(contender, &script, rate(contender), open)
     })?;
-    outcome.add("half of the peak", &contest, &half, rate)?;
+    outcome.add(("half of the peak", "half"), &contest, &half, rate)?;
     outcome.notes.push(format!(
         "alone: one request every {:.0} ms; half of the peak: of metad's or nginx's, whichever is less, and of their own for those whose peak is less",
         1000.0 / IDLE
@@ -116,12 +117,20 @@ fn half<'a>(contender: &'a Contender, script: &'a [Step], rate: f64, time: Durat
 impl Outcome {
     fn add(
         &mut self,
-        when: &str,
+        (when, file): (&str, &'static str),
         contest: &Contest,
         all: &[Series],
         offered: impl Fn(&Contender) -> f64,
     ) -> Result<()> {
         let nginx = contest.of(Kind::Direct, all)?;
+        let curves = contest.contenders.iter().zip(all);
+        let curves =
+            curves.map(|(contender, series)| Curve::of(contender.kind.name(), &series.times()));
+        self.plots.push(Plot {
+            name: file,
+            title: format!("One GET and its connection, {when}: share of answers within a time"),
+            shape: Shape::Curves(curves.collect()),
+        });
         for (contender, series) in contest.contenders.iter().zip(all) {
             let name = format!("{when}: {}", contender.kind.name());
             let to_nginx = [P50, P99].map(|measure| series.to(nginx, measure));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::contenders::{Contest, Kind, Wanted};
+use super::plot::{Plot, Shape};
 use super::rounds::{P50, P99, RATE, at_least};
 use super::{Bench, Cell, Extent, Outcome, Row};
 use crate::load::{Load, Manner};
@@ -80,6 +81,20 @@ fn run(extent: Extent, manner: Manner) -> Result<Outcome> {
         outcome.targets.push(series.is_right(name));
         outcome.notes.extend(series.failures(name));
     }
+    let bars = contest.contenders.iter().zip(&all);
+    outcome.plots.push(Plot {
+        name: "rate",
+        title: format!(
+            "GETs a second of one guest, {LANES} at a time, {}",
+            manner.words()
+        ),
+        shape: Shape::Bars {
+            unit: "/s",
+            bars: bars
+                .map(|(contender, series)| series.bar(contender.kind.name(), nginx, RATE))
+                .collect(),
+        },
+    });
     let metad = contest.of(Kind::Metad, &all)?;
     outcome.targets.push(at_least(
         "metad to nginx on the bridge's address",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::contenders::{Contender, Contest, Kind, Turn};
+use super::plot::Bar;
 use super::{Cell, Kind as Means, Target, quantile};
 use crate::load::Load;
 
@@ -75,14 +76,15 @@ impl Series {
 
     /// The median of the ratios to another's turns of the same rounds; nothing where there are none.
     pub fn to(&self, other: &Self, measure: Measure) -> Cell {
+        self.ratio(other, measure)
+            .map_or(Cell::Nothing, Cell::Ratio)
+    }
+
+    fn ratio(&self, other: &Self, measure: Measure) -> Option<f64> {
         let pairs = self.turns.iter().zip(&other.turns);
         let ratios = pairs.map(|(own, other)| measure(own) / measure(other));
         let ratios: Vec<f64> = ratios.filter(|ratio| ratio.is_finite()).collect();
-        if ratios.is_empty() {
-            Cell::Nothing
-        } else {
-            Cell::Ratio(median(ratios))
-        }
+        (!ratios.is_empty()).then(|| median(ratios))
     }
 
     /// The times of all its turns, sorted.
@@ -91,6 +93,15 @@ impl Series {
         let mut times: Vec<Duration> = times.copied().collect();
         times.sort_unstable();
         times
+    }
+
+    /// The median of what is measured as a bar, with its ratio to another's.
+    pub fn bar(&self, name: &str, other: &Self, measure: Measure) -> Bar {
+        Bar {
+            name: name.to_owned(),
+            value: self.median(measure),
+            ratio: self.ratio(other, measure),
+        }
     }
 
     /// Right answers.

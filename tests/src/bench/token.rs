@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::contenders::{Contest, Kind, Wanted};
+use super::plot::{Plot, Shape};
 use super::rounds::{P50, P99, RATE, Series, at_least};
 use super::{Bench, Cell, Extent, Outcome, Row};
 use crate::load::{Ask, Expected, Load, Manner, Step};
@@ -57,6 +58,21 @@ fn run(extent: Extent) -> Result<Outcome> {
             }
         }
     }
+    let mut outcome = told([
+        ("metad: PUT, and GET with the token", &tokens),
+        ("metad: two GETs", &gets),
+        ("nginx on the bridge's address: two GETs", &nginx),
+    ]);
+    outcome.notes.push(format!(
+        "{LANES} pairs at a time, each request on a connection of its own; p50 and p99 are of a request; {rounds} rounds of {} ms",
+        time.as_millis()
+    ));
+    Ok(outcome)
+}
+
+/// What came of the pair, of two GETs, and of two GETs of another.
+fn told(all: [(&str, &Series); 3]) -> Outcome {
+    let [(_, tokens), (_, gets), _] = all;
     let mut outcome = Outcome {
         columns: vec![
             "pairs",
@@ -69,16 +85,16 @@ fn run(extent: Extent) -> Result<Outcome> {
         ],
         ..Outcome::default()
     };
-    for (name, series) in [
-        ("metad: PUT, and GET with the token", &tokens),
-        ("metad: two GETs", &gets),
-        ("nginx on the bridge's address: two GETs", &nginx),
-    ] {
+    let mut bars = Vec::new();
+    for (name, series) in all {
+        let mut bar = series.bar(name, gets, RATE);
+        bar.value /= 2.0;
+        bars.push(bar);
         outcome.rows.push(Row {
             name: name.to_owned(),
             cells: vec![
                 Cell::Rate(series.median(RATE) / 2.0),
-                series.to(&gets, RATE),
+                series.to(gets, RATE),
                 series.each(),
                 series.time(P50),
                 series.time(P99),
@@ -89,16 +105,16 @@ fn run(extent: Extent) -> Result<Outcome> {
         outcome.targets.push(series.is_right(name));
         outcome.notes.extend(series.failures(name));
     }
-    outcome.targets.push(at_least(
-        "PUT and GET to two GETs",
-        WANTED,
-        tokens.to(&gets, RATE),
-    ));
-    outcome.notes.push(format!(
-        "{LANES} pairs at a time, each request on a connection of its own; p50 and p99 are of a request; {rounds} rounds of {} ms",
-        time.as_millis()
-    ));
-    Ok(outcome)
+    outcome.plots.push(Plot {
+        name: "pairs",
+        title: format!("Pairs of requests a second of one guest, {LANES} at a time"),
+        shape: Shape::Bars { unit: "/s", bars },
+    });
+    let ratio = tokens.to(gets, RATE);
+    outcome
+        .targets
+        .push(at_least("PUT and GET to two GETs", WANTED, ratio));
+    outcome
 }
 
 /// A PUT for a token, and the same GET with it.

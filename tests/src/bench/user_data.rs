@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::contenders::{Contest, Kind, Wanted};
-use super::rounds::{P50, P99, PACE, at_least};
+use super::contenders::{Contender, Contest, Kind, Wanted};
+use super::plot::{Plot, Shape};
+use super::rounds::{P50, P99, PACE, Series, at_least};
 use super::{Bench, Cell, Extent, Outcome, Row};
 use crate::load::{Load, Manner};
 
@@ -17,8 +18,21 @@ pub const BENCH: Bench = Bench {
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
-/// Octets, what they are called, and how many guests' requests there are at a time.
-const SIZES: [(usize, &str, usize); 2] = [(16 * KIB, "16 KiB", 16), (MIB, "1 MiB", 4)];
+const MEBI: f64 = 1_048_576.0;
+const SIZES: [Size; 2] = [
+    Size {
+        octets: 16 * KIB,
+        name: "16 KiB",
+        file: "16k",
+        lanes: 16,
+    },
+    Size {
+        octets: MIB,
+        name: "1 MiB",
+        file: "1m",
+        lanes: 4,
+    },
+];
 const PATH: &str = "/latest/user-data";
 const KINDS: [Kind; 5] = [
     Kind::Metad,
@@ -29,6 +43,15 @@ const KINDS: [Kind; 5] = [
 ];
 /// What is to be reached of nginx's pace.
 const WANTED: f64 = 1.0;
+
+/// A size of user-data.
+struct Size {
+    octets: usize,
+    name: &'static str,
+    file: &'static str,
+    /// Requests at a time.
+    lanes: usize,
+}
 
 /// Rounds, and how long one turn lasts.
 fn amount(extent: Extent) -> (usize, Duration) {
@@ -51,8 +74,8 @@ fn run(extent: Extent) -> Result<Outcome> {
         ],
         ..Outcome::default()
     };
-    for (octets, size, lanes) in SIZES {
-        measure(extent, octets, size, lanes, &mut outcome)?;
+    for size in SIZES {
+        measure(extent, &size, &mut outcome)?;
     }
     let (rounds, time) = amount(extent);
     outcome.notes.push(format!(
@@ -62,36 +85,28 @@ fn run(extent: Extent) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn measure(
-    extent: Extent,
-    octets: usize,
-    size: &str,
-    lanes: usize,
-    outcome: &mut Outcome,
-) -> Result<()> {
+fn measure(extent: Extent, size: &Size, outcome: &mut Outcome) -> Result<()> {
     let (rounds, time) = amount(extent);
     let manner = Manner::Closing;
     let contest = Contest::new(
         &KINDS,
         &Wanted {
             paths: &[PATH],
-            user_data: octets,
+            user_data: size.octets,
             manner,
         },
     )?;
     let script = [contest.step(PATH)?];
     let all = contest.rounds(rounds, |contender| {
-        Load::alike(contender.lane(&script), lanes, manner, time)
+        Load::alike(contender.lane(&script), size.lanes, manner, time)
     })?;
     let nginx = contest.of(Kind::Direct, &all)?;
     for (contender, series) in contest.contenders.iter().zip(&all) {
-        let name = format!("{size}: {}", contender.kind.name());
-        #[expect(clippy::cast_precision_loss, reason = "2^20")]
-        let pace = series.median(PACE) / MIB as f64;
+        let name = format!("{}: {}", size.name, contender.kind.name());
         outcome.rows.push(Row {
             name: name.clone(),
             cells: vec![
-                Cell::Number(pace),
+                Cell::Number(series.median(PACE) / MEBI),
                 series.to(nginx, PACE),
                 series.each(),
                 series.time(P50),
@@ -103,8 +118,21 @@ fn measure(
         outcome.targets.push(series.is_right(&name));
         outcome.notes.extend(series.failures(&name));
     }
+    let bar = |(contender, series): (&Contender, &Series)| {
+        let mut bar = series.bar(contender.kind.name(), nginx, PACE);
+        bar.value /= MEBI;
+        bar
+    };
+    outcome.plots.push(Plot {
+        name: size.file,
+        title: format!("user-data of {}: MiB a second to one guest", size.name),
+        shape: Shape::Bars {
+            unit: " MiB/s",
+            bars: contest.contenders.iter().zip(&all).map(bar).collect(),
+        },
+    });
     let metad = contest.of(Kind::Metad, &all)?;
-    let what = format!("{size}: metad to nginx on the bridge's address");
+    let what = format!("{}: metad to nginx on the bridge's address", size.name);
     outcome
         .targets
         .push(at_least(&what, WANTED, metad.to(nginx, PACE)));
