@@ -5,6 +5,7 @@
 //! tests hold it with a short run.
 
 pub mod flood_guard;
+pub mod scale;
 pub mod worst_guest;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 /// Every bench, by name.
-pub const ALL: &[Bench] = &[worst_guest::BENCH, flood_guard::BENCH];
+pub const ALL: &[Bench] = &[worst_guest::BENCH, flood_guard::BENCH, scale::BENCH];
 
 /// One question.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +63,8 @@ pub enum Cell {
     /// A second.
     Rate(f64),
     Ratio(f64),
+    /// In the unit of its column or target.
+    Number(f64),
 }
 
 /// What was to be reached.
@@ -129,6 +132,7 @@ impl Cell {
             Self::Time(time) => format!("{} ms", time.as_millis()),
             Self::Rate(rate) => format!("{rate:.0}/s"),
             Self::Ratio(ratio) => format!("{ratio:.2} ×"),
+            Self::Number(number) => format!("{number:.1}"),
         }
     }
 
@@ -137,14 +141,16 @@ impl Cell {
             Self::Nothing => Value::Null,
             Self::Count(count) => json!(count),
             Self::Time(time) => json!(time.as_secs_f64() * 1e6),
-            Self::Rate(number) | Self::Ratio(number) => json!(number),
+            Self::Rate(number) | Self::Ratio(number) | Self::Number(number) => json!(number),
         }
     }
 
     fn key(self, column: &str) -> String {
         match self {
             Self::Time(_) => format!("{column}-us"),
-            Self::Nothing | Self::Count(_) | Self::Rate(_) | Self::Ratio(_) => column.to_owned(),
+            Self::Nothing | Self::Count(_) | Self::Rate(_) | Self::Ratio(_) | Self::Number(_) => {
+                column.to_owned()
+            }
         }
     }
 }
