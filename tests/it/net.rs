@@ -28,6 +28,7 @@ mod path;
 mod policy;
 mod reach;
 mod records;
+mod scale;
 mod siege;
 mod spoof;
 mod taps;
