@@ -15,6 +15,7 @@ mod going_on;
 mod guard;
 mod handover;
 mod host;
+mod hung;
 mod identity;
 mod install;
 pub(crate) mod ipv6;

@@ -93,7 +93,7 @@ pub(super) async fn lay(
 pub(super) async fn share(config: &Config) -> Result<(Namespace, Datapath)> {
     let namespace = Namespace::open(config.name.as_str())?;
     let datapath = go_on(config, &namespace).await.context(
-        "cannot go on with what the running metad made\nhelp: stop it and start this one: guests wait meanwhile",
+        "cannot go on with what the running metad made\nhelp: stop it and start this one; guests are not answered in between",
     )?;
     Ok((namespace, datapath))
 }
