@@ -7,6 +7,7 @@ mod broken;
 mod conformance;
 mod containers;
 mod control;
+mod demo;
 mod drops;
 mod edges;
 mod failed;
@@ -32,6 +33,7 @@ mod siege;
 mod spoof;
 mod taps;
 mod together;
+mod up;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -191,6 +191,17 @@ impl Claim {
         Ok(())
     }
 
+    /// Removes what is of one daemon's life, and leaves the name taken: for whoever comes next, what has it is a metad's.
+    ///
+    /// # Errors
+    /// Something of it cannot be removed.
+    pub fn leave_taken(self) -> Result<(), Error> {
+        for name in PASSING.into_iter().filter(|name| *name != LOCK) {
+            remove_if_there(&self.run_dir.join(name))?;
+        }
+        Ok(())
+    }
+
     /// Whether somebody has claimed the name anew, as can happen once the run directory is deleted behind our back.
     pub fn is_lost(&self) -> bool {
         let lock = self.run_dir.join(LOCK);
