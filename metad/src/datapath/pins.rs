@@ -30,9 +30,10 @@ pub enum PinError {
 }
 
 fn kind_of(error: &aya::pin::PinError) -> Option<io::ErrorKind> {
-    match error {
-        aya::pin::PinError::SyscallError(call) => Some(call.io_error.kind()),
-        _ => None,
+    if let aya::pin::PinError::SyscallError(call) = error {
+        Some(call.io_error.kind())
+    } else {
+        None
     }
 }
 

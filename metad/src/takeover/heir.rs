@@ -136,13 +136,18 @@ impl Conversation {
 
 /// What it means that the elder was not heard: `after` is how long it was waited for.
 fn failed(run_dir: &Path, after: Duration) -> impl FnOnce(io::Error) -> TakeOverError {
-    move |error| match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => TakeOverError::Gone(error),
-        io::ErrorKind::TimedOut => TakeOverError::Silent {
-            after,
-            holder: Holder::of(run_dir),
-        },
-        _ => TakeOverError::Misunderstood(error),
+    let gone = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
+    move |error| {
+        if gone.contains(&error.kind()) {
+            TakeOverError::Gone(error)
+        } else if error.kind() == io::ErrorKind::TimedOut {
+            TakeOverError::Silent {
+                after,
+                holder: Holder::of(run_dir),
+            }
+        } else {
+            TakeOverError::Misunderstood(error)
+        }
     }
 }
 
