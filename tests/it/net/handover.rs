@@ -2,6 +2,7 @@
 
 mod away;
 mod load;
+mod strangers;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
