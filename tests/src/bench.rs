@@ -10,6 +10,7 @@ pub mod latency;
 pub mod plot;
 pub mod requests;
 pub mod rounds;
+pub mod scale;
 pub mod token;
 pub mod user_data;
 pub mod worst_guest;
@@ -28,6 +29,7 @@ pub const ALL: &[Bench] = &[
     latency::BENCH,
     token::BENCH,
     user_data::BENCH,
+    scale::BENCH,
     worst_guest::BENCH,
     flood_guard::BENCH,
 ];

@@ -1,6 +1,8 @@
 //! No request is lost while one daemon follows another.
 
+mod away;
 mod load;
+mod strangers;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
