@@ -124,6 +124,7 @@ impl Outcome {
     ) -> Result<()> {
         let nginx = contest.of(Kind::Direct, all)?;
         self.targets.push(all_right(when, all));
+        self.notes.extend(contest.failures(all));
         let curves = contest.contenders.iter().zip(all);
         let curves =
             curves.map(|(contender, series)| Curve::of(contender.kind.name(), &series.times()));
@@ -149,7 +150,6 @@ impl Outcome {
                     Cell::Count(series.failed()),
                 ],
             });
-            self.notes.extend(series.failures(&name));
             if contender.kind == Kind::Metad {
                 self.targets
                     .push(at_most(&format!("{when}: p50 to nginx"), WANTED, p50));

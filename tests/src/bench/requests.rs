@@ -78,7 +78,6 @@ fn run(extent: Extent, manner: Manner) -> Result<Outcome> {
                 Cell::Count(series.failed()),
             ],
         });
-        outcome.notes.extend(series.failures(name));
     }
     let bars = contest.contenders.iter().zip(&all);
     outcome.plots.push(Plot {
@@ -94,6 +93,7 @@ fn run(extent: Extent, manner: Manner) -> Result<Outcome> {
                 .collect(),
         },
     });
+    outcome.notes.extend(contest.failures(&all));
     outcome.targets.push(all_right("all", &all));
     let metad = contest.of(Kind::Metad, &all)?;
     outcome.targets.push(at_least(

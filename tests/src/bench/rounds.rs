@@ -51,6 +51,22 @@ impl Contest {
         Ok(all)
     }
 
+    /// What became of the first requests of each that failed, and what metad says of it.
+    pub fn failures(&self, all: &[Series]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (contender, series) in self.contenders.iter().zip(all) {
+            lines.extend(series.failures(contender.kind.name()));
+            let status = contender.daemon().filter(|_| series.failed() > 0);
+            let status = status.and_then(|daemon| daemon.status().ok());
+            lines.extend(status.map(|status| {
+                let name = contender.kind.name();
+                let (limits, dropped) = (&status["limits"], &status["counters"]["dropped"]);
+                format!("{name}: limits that were met: {limits}; frames dropped: {dropped}")
+            }));
+        }
+        lines
+    }
+
     /// The turns of one of them.
     ///
     /// # Errors

@@ -115,7 +115,6 @@ fn measure(extent: Extent, size: &Size, outcome: &mut Outcome) -> Result<()> {
                 Cell::Count(series.failed()),
             ],
         });
-        outcome.notes.extend(series.failures(&name));
     }
     let bar = |(contender, series): (&Contender, &Series)| {
         let mut bar = series.bar(contender.kind.name(), nginx, PACE);
@@ -130,6 +129,7 @@ fn measure(extent: Extent, size: &Size, outcome: &mut Outcome) -> Result<()> {
             bars: contest.contenders.iter().zip(&all).map(bar).collect(),
         },
     });
+    outcome.notes.extend(contest.failures(&all));
     outcome.targets.push(all_right(size.name, &all));
     let metad = contest.of(Kind::Metad, &all)?;
     let what = format!("{}: metad to nginx on the bridge's address", size.name);
