@@ -146,6 +146,8 @@ impl SlowSide {
         stopped: watch::Receiver<bool>,
     ) -> Result<Self> {
         let (flows, strangers) = (datapath.flows()?, datapath.strangers()?);
+        // Before any source reads: a tap that is replaced after it was named must be seen to go.
+        let happenings = interfaces::watch().await?;
         let (changes_in, changes) = mpsc::channel(1_024);
         let sources = Sources::start(config, &changes_in)?;
         drop(changes_in);
@@ -164,7 +166,7 @@ impl SlowSide {
         let inputs = Inputs {
             changes,
             credentials: news,
-            happenings: interfaces::watch().await?,
+            happenings,
             strangers,
             templates,
             bells: sources.bells.clone(),
