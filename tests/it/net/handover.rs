@@ -1,5 +1,6 @@
 //! No request is lost while one daemon follows another.
 
+mod ending;
 mod load;
 
 use std::path::Path;

@@ -26,7 +26,7 @@ use crate::limits::Bounds;
 use crate::listen::{self, Desk};
 use crate::settings::{Files, Loaded, Secret, StateDesk};
 use crate::signer::Signer;
-use crate::takeover::{Bequest, Conversation, Elder};
+use crate::takeover::{Bequest, Conversation, Elder, Outcome};
 use crate::token::Tokens;
 use crate::{credentials, install};
 
@@ -84,14 +84,21 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
             (claim.listen()?, claim.listen_for_successor()?)
         }
         Some(heirloom) => {
-            if let Err(error) = house.succeed(heirloom.conversation).await {
-                // What was accepted meanwhile is answered.
-                stop.send_replace(true);
-                let _ended = listening.await;
-                return Err(error);
-            }
+            let outcome = match house.succeed(heirloom.conversation).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    // What was accepted meanwhile is answered.
+                    stop.send_replace(true);
+                    let _ended = listening.await;
+                    return Err(error);
+                }
+            };
             claim.settle()?;
-            (heirloom.admin, heirloom.successor)
+            match outcome {
+                Outcome::Handed => (heirloom.admin, heirloom.successor),
+                // Nobody knows what it still did; its sockets' names may be gone.
+                Outcome::Alone => (claim.listen()?, claim.listen_for_successor()?),
+            }
         }
     };
     let bequest = Bequest {
@@ -116,7 +123,8 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
             claim.hand_over();
         }
     };
-    let ended = until_end(&stop, &mut slow.conducting, listening, let_go).await;
+    let decided = house.begin_to_end();
+    let ended = until_end(&stop, &mut slow.conducting, listening, decided, let_go).await;
     elder.abort();
     slow.close();
     if let Err(error) = door.await.context("the admin socket's task failed")? {
@@ -284,12 +292,13 @@ fn open_signer(config: &Config) -> Result<Signer> {
     Ok(Signer::open(&config.state_dir(), &name, &config.issuer())?)
 }
 
-/// Waits for a signal, for the administrator, or for a room to fail; then ends the others. Returns the signal. `let_go` is called
-/// once the end has begun; the last guests may take their time.
+/// Waits for a signal, for the administrator, or for a room to fail; then until it is `decided` whose the rooms are; then
+/// ends the others. Returns the signal. `let_go` is called once the end has begun; the last guests may take their time.
 async fn until_end(
     stop: &watch::Sender<bool>,
     conducting: &mut JoinHandle<Result<()>>,
     mut listening: JoinHandle<Result<()>>,
+    decided: impl Future<Output = ()>,
     let_go: impl FnOnce(),
 ) -> Result<Option<&'static str>> {
     let mut stopped = stop.subscribe();
@@ -309,6 +318,7 @@ async fn until_end(
         ended = &mut *conducting => conducted = Some(ended),
         ended = &mut listening => listened = Some(ended),
     }
+    decided.await;
     ready::tell_ending();
     stop.send_replace(true);
     let_go();
@@ -350,7 +360,7 @@ mod tests {
             while !conducting.is_finished() {
                 tokio::task::yield_now().await;
             }
-            until_end(&stop, &mut conducting, listening, || {})
+            until_end(&stop, &mut conducting, listening, async {}, || {})
                 .await
                 .unwrap();
             assert!(answered.load(Ordering::Acquire), "the last guest");
