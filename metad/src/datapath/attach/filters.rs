@@ -45,15 +45,16 @@ fn look(datagram: &[u8], program: u32) -> io::Result<Option<bool>> {
     while !rest.is_empty() {
         let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-        match message.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(filter)) => {
-                if is_of(&filter, program) {
-                    return Ok(Some(true));
-                }
+        let payload = message.payload;
+        if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(filter)) = payload
+        {
+            if is_of(&filter, program) {
+                return Ok(Some(true));
             }
-            NetlinkPayload::Done(_) => return Ok(Some(false)),
-            NetlinkPayload::Error(error) => return Err(error.to_io()),
-            _ => {}
+        } else if let NetlinkPayload::Done(_) = payload {
+            return Ok(Some(false));
+        } else if let NetlinkPayload::Error(error) = payload {
+            return Err(error.to_io());
         }
         let length = usize::try_from(message.header.length).unwrap_or(usize::MAX);
         // Messages begin at multiples of four octets (`NLMSG_ALIGN`, netlink(3)).
@@ -65,10 +66,9 @@ fn look(datagram: &[u8], program: u32) -> io::Result<Option<bool>> {
 
 fn is_of(filter: &TcMessage, program: u32) -> bool {
     let is_it = |option: &TcOption| *option == TcOption::Bpf(TcFilterBpfOption::ProgId(program));
-    filter.attributes.iter().any(|attribute| match attribute {
-        TcAttribute::Options(options) => options.iter().any(is_it),
-        _ => false,
-    })
+    filter.attributes.iter().any(
+        |attribute| matches!(attribute, TcAttribute::Options(options) if options.iter().any(is_it)),
+    )
 }
 
 #[cfg(test)]

@@ -90,16 +90,15 @@ struct Listing {
 impl Listing {
     fn take(&mut self, message: NetlinkMessage<RouteNetlinkMessage>) -> Result<(), ListError> {
         self.changed |= message.header.flags & NLM_F_DUMP_INTR != 0;
-        match message.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                self.all.push(interface(&link));
-            }
-            NetlinkPayload::Done(done) if done.code == 0 => self.ended = true,
-            NetlinkPayload::Error(error) => {
-                return Err(ListError::Refused(rtnetlink::Error::NetlinkError(error)));
-            }
-            // A list that failed half-way ends with why in place of a zero, and is none.
-            _ => {}
+        let payload = message.payload;
+        if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = payload {
+            self.all.push(interface(&link));
+        } else if let NetlinkPayload::Done(done) = payload {
+            // One that failed half-way says why in place of a zero, and is no list.
+            self.ended = done.code == 0;
+        } else if let NetlinkPayload::Error(error) = payload {
+            let refused = rtnetlink::Error::NetlinkError(error);
+            return Err(ListError::Refused(refused));
         }
         Ok(())
     }
