@@ -83,23 +83,15 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
             house.open();
             (claim.listen()?, claim.listen_for_successor()?)
         }
-        Some(heirloom) => {
-            let outcome = match house.succeed(heirloom.conversation).await {
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    // What was accepted meanwhile is answered.
-                    stop.send_replace(true);
-                    let _ended = listening.await;
-                    return Err(error);
-                }
-            };
-            claim.settle()?;
-            match outcome {
-                Outcome::Handed => (heirloom.admin, heirloom.successor),
-                // Nobody knows what it still did; its sockets' names may be gone.
-                Outcome::Alone => (claim.listen()?, claim.listen_for_successor()?),
+        Some(heirloom) => match succeed(&house, claim, heirloom).await {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                // What was accepted meanwhile is answered.
+                stop.send_replace(true);
+                let _ended = listening.await;
+                return Err(error);
             }
-        }
+        },
     };
     let bequest = Bequest {
         lock: claim.lock()?,
@@ -131,6 +123,21 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         tracing::warn!(%error, "the admin socket failed");
     }
     ended.map(|signal| house.ending(signal))
+}
+
+/// Takes the place of a running daemon; returns the administrator's socket and the next successor's.
+async fn succeed(
+    house: &House,
+    claim: &mut Claim,
+    heirloom: Heirloom,
+) -> Result<(UnixListener, UnixListener)> {
+    let outcome = house.succeed(heirloom.conversation).await?;
+    claim.settle()?;
+    match outcome {
+        Outcome::Handed => Ok((heirloom.admin, heirloom.successor)),
+        // Nobody knows what the other one still did; the sockets' names may be gone.
+        Outcome::Alone => Ok((claim.listen()?, claim.listen_for_successor()?)),
+    }
 }
 
 /// Everything that keeps up to date what requests read.
