@@ -4,7 +4,9 @@
 //! another one of the same run. What must be right at any speed (nothing lost, nothing mixed up) is a target, too, and the
 //! tests hold it with a short run.
 
+pub mod bystander;
 pub mod flood_guard;
+pub mod ready;
 pub mod scale;
 pub mod worst_guest;
 
@@ -14,7 +16,13 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 /// Every bench, by name.
-pub const ALL: &[Bench] = &[worst_guest::BENCH, flood_guard::BENCH, scale::BENCH];
+pub const ALL: &[Bench] = &[
+    worst_guest::BENCH,
+    flood_guard::BENCH,
+    scale::BENCH,
+    ready::BENCH,
+    bystander::BENCH,
+];
 
 /// One question.
 #[derive(Debug, Clone, Copy)]
