@@ -102,6 +102,9 @@ pub struct Conductor {
     doorbell: Doorbell,
     herald: Herald,
     pace: Pace,
+    /// Whether something has changed since the consequences were last drawn. An interface tells of much that is nothing to
+    /// us: four times while a tap is made.
+    stirred: bool,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
     /// When to try again what the kernel refused.
@@ -122,6 +125,7 @@ impl Conductor {
             doorbell: Doorbell::default(),
             herald: Herald::default(),
             pace: Pace::default(),
+            stirred: false,
             gone: BTreeSet::new(),
             retry: None,
         }
@@ -143,6 +147,7 @@ impl Conductor {
                 }
                 Some(news) = self.inputs.credentials.recv() => {
                     self.inventory.hear(news);
+                    self.stirred = true;
                     None
                 }
                 happening = self.inputs.happenings.recv() => {
@@ -154,6 +159,7 @@ impl Conductor {
                 Ok(()) = self.inputs.templates.changed() => {
                     let templates = Arc::clone(&self.inputs.templates.borrow_and_update());
                     self.inventory.use_templates(templates);
+                    self.stirred = true;
                     None
                 }
                 Some(order) = self.inputs.orders.recv() => {
@@ -162,7 +168,10 @@ impl Conductor {
                 }
                 // Only the one writer keeps anything; meanwhile they wait.
                 Some(errand) = self.inputs.errands.recv(), if self.stance == Stance::Engaged => Some(errand),
-                () = at(due) => None,
+                () = at(due) => {
+                    self.stirred = true;
+                    None
+                }
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
                     continue;
@@ -182,7 +191,7 @@ impl Conductor {
                     break;
                 }
             }
-            if self.pace.allows(Instant::now()) {
+            if self.stirred && self.pace.allows(Instant::now()) {
                 self.settle();
             }
             self.stand()?;
@@ -227,6 +236,7 @@ impl Conductor {
     }
 
     fn take(&mut self, change: Change) {
+        self.stirred = true;
         match &change.event {
             Event::State(State::Away { .. }) => {
                 self.progress.away.insert(change.source);
@@ -252,6 +262,7 @@ impl Conductor {
 
     fn notice(&mut self, happening: Happening) {
         // The first one is the whole list, and its consequences are drawn before anybody reads this.
+        self.stirred |= !self.progress.attached;
         self.progress.attached = true;
         match &happening {
             // What comes back under its old index must not look as if it had never been away: with the interface went
@@ -262,7 +273,8 @@ impl Conductor {
             }
             Happening::Is(_) | Happening::All(_) => {}
         }
-        self.interfaces.apply(happening);
+        // What was refused may be granted with any happening.
+        self.stirred |= self.interfaces.apply(happening) || self.retry.is_some();
     }
 
     /// Fails once nothing that guests send can arrive any more.
@@ -278,6 +290,7 @@ impl Conductor {
     /// frame. Publish before learn: the first frame of a guest must find its seat.
     fn settle(&mut self) {
         self.gone.clear();
+        self.stirred = false;
         // Aside, nothing is tried: a moment that has passed would be waited for without end.
         self.retry = None;
         // Before the host's interfaces are known, what an earlier daemon left on them would look like nobody's.

@@ -3,6 +3,7 @@
 //! Every test has a host of its own and runs inside a sandbox; none may touch the machine's own network.
 
 mod attacks;
+mod benches;
 mod broken;
 mod conformance;
 mod containers;

@@ -5,9 +5,17 @@
 //! tests hold it with a short run.
 
 pub mod bystander;
+pub mod contenders;
 pub mod flood_guard;
+pub mod latency;
+pub mod plot;
 pub mod ready;
+pub mod requests;
+pub mod rounds;
 pub mod scale;
+pub mod storm;
+pub mod token;
+pub mod user_data;
 pub mod worst_guest;
 
 use std::time::Duration;
@@ -15,13 +23,21 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use self::plot::Plot;
+
 /// Every bench, by name.
 pub const ALL: &[Bench] = &[
-    worst_guest::BENCH,
-    flood_guard::BENCH,
+    requests::CONNECT,
+    requests::KEEPALIVE,
+    latency::BENCH,
+    token::BENCH,
+    user_data::BENCH,
+    storm::BENCH,
+    bystander::BENCH,
     scale::BENCH,
     ready::BENCH,
-    bystander::BENCH,
+    worst_guest::BENCH,
+    flood_guard::BENCH,
 ];
 
 /// One question.
@@ -52,6 +68,8 @@ pub struct Outcome {
     pub targets: Vec<Target>,
     /// Sentences that belong to the numbers.
     pub notes: Vec<String>,
+    /// What of it is worth a picture.
+    pub plots: Vec<Plot>,
 }
 
 /// One thing that was measured.
@@ -121,6 +139,7 @@ impl Outcome {
             "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
             "targets": self.targets.iter().map(target).collect::<Vec<_>>(),
             "notes": self.notes,
+            "plots": self.plots.iter().map(Plot::json).collect::<Vec<_>>(),
         })
     }
 }
