@@ -101,7 +101,7 @@ fn run(extent: Extent) -> Result<Outcome> {
 fn start(lab: &Lab, number: usize, temper: Temper) -> Result<(Duration, u64)> {
     let gateway = lab.mac_of("br0")?;
     let mut begun = Instant::now();
-    let guest = Hasty::new(lab, &interface(number), "br0", (mac(number), gateway))?;
+    let mut guest = Hasty::new(lab, &interface(number), "br0", (mac(number), gateway))?;
     let pause = match temper {
         Temper::Hasty => Duration::ZERO,
         Temper::Booting | Temper::Instant => Duration::from_secs(1),
@@ -113,6 +113,7 @@ fn start(lab: &Lab, number: usize, temper: Temper) -> Result<(Duration, u64)> {
         begun = Instant::now();
     }
     let Given { body, syns } = guest.ask("/latest/meta-data/instance-id", pause)?;
+    // Before the tap is taken away, which takes its time.
     let took = begun.elapsed();
     ensure!(body == instance_id(number), "it was told {body:?}");
     Ok((took, syns.saturating_sub(1)))

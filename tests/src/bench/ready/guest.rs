@@ -59,7 +59,7 @@ impl Hasty {
     }
 
     /// Asks for a path; a SYN that has no answer for so long is followed by another, from a port of its own.
-    pub(super) fn ask(mut self, path: &str, pause: Duration) -> Result<Given> {
+    pub(super) fn ask(&mut self, path: &str, pause: Duration) -> Result<Given> {
         let begun = Instant::now();
         let mut syns = 0;
         let opened = loop {
