@@ -5,14 +5,16 @@
 mod answer;
 mod claim;
 mod client;
+mod holder;
 mod owners;
 mod query;
 mod server;
 mod status;
 
 pub use answer::answer;
-pub use claim::{Claim, Error, successor_in};
+pub use claim::{Claim, Error, successor_in, trust};
 pub use client::{Client, ClientError};
+pub use holder::{Holder, State, of_silence};
 pub use query::{Method, Query, QueryError, Reply};
 pub use server::{routes, serve};
 pub use status::{

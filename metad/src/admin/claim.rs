@@ -13,7 +13,8 @@ use tokio::net::UnixListener;
 
 use crate::config::{LAYOUT, LEDGER, SOCKET, TOKEN_KEY};
 
-const LOCK: &str = "lock";
+/// What a daemon of this name holds, with its process id.
+pub(super) const LOCK: &str = "lock";
 /// Where the next daemon asks to take over.
 const SUCCESSOR: &str = "successor.sock";
 /// A socket before it gets its name.
@@ -35,7 +36,7 @@ pub struct Claim {
 /// A name that cannot be had, or a socket that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("a metad with its run directory at {} is running already{}\nhelp: `metad status` shows it, `metad down` stops it", run_dir.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    #[error("a metad with its run directory at {} is running already{}\nhelp: `metad status` shows it, `metad down` stops it, and `metad serve --take-over` takes its place with no request lost (`systemctl restart` where systemd runs it)", run_dir.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     Taken { run_dir: PathBuf, pid: Option<u32> },
     #[error("cannot {what} {}{}", path.display(), for_root(source))]
     Io {
@@ -190,6 +191,17 @@ impl Claim {
         Ok(())
     }
 
+    /// Removes what is of one daemon's life, and leaves the name taken: for whoever comes next, what has it is a metad's.
+    ///
+    /// # Errors
+    /// Something of it cannot be removed.
+    pub fn leave_taken(self) -> Result<(), Error> {
+        for name in PASSING.into_iter().filter(|name| *name != LOCK) {
+            remove_if_there(&self.run_dir.join(name))?;
+        }
+        Ok(())
+    }
+
     /// Whether somebody has claimed the name anew, as can happen once the run directory is deleted behind our back.
     pub fn is_lost(&self) -> bool {
         let lock = self.run_dir.join(LOCK);
@@ -248,6 +260,36 @@ impl Drop for Claim {
 /// Where the daemon of this run directory can be taken over.
 pub fn successor_in(run_dir: &Path) -> PathBuf {
     run_dir.join(SUCCESSOR)
+}
+
+/// Makes sure that nobody but root and us could put anything into a run directory, before what is in it is believed. One
+/// that is not there is another's to report.
+///
+/// # Errors
+/// Others could.
+pub fn trust(run_dir: &Path) -> Result<(), Error> {
+    let found = match std::fs::symlink_metadata(run_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(failed("look at", run_dir))?,
+    };
+    let foreign = |problem| {
+        Err(Error::Foreign {
+            path: run_dir.to_owned(),
+            problem,
+        })
+    };
+    if !found.is_dir() {
+        return foreign("it is no directory");
+    }
+    if let Some(error) = not_ours(run_dir, found.uid(), rustix::process::geteuid()) {
+        return Err(error);
+    }
+    if found.mode() & 0o077 != 0 {
+        return foreign(
+            "others may enter it, and a metad makes its run directory for itself alone",
+        );
+    }
+    Ok(())
 }
 
 /// Makes sure that nobody but root and us can put anything into `path`.
@@ -312,7 +354,7 @@ fn same_file(file: &File, path: &Path) -> bool {
     }
 }
 
-fn pid_in(lock: &mut File) -> Option<u32> {
+pub(super) fn pid_in(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
     lock.take(16).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()

@@ -7,7 +7,7 @@ use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
-use metad_common::abi::{Flow, FlowKey, NicKey, NicSlot, Port};
+use metad_common::abi::{Bucket, Flow, FlowKey, NicKey, NicSlot, Port};
 use metad_common::limit::Limit;
 use metad_common::names;
 use tokio::io::Interest;
@@ -67,6 +67,7 @@ pub(super) struct Kernel {
     pub(super) nics: HashMap<MapData, NicKey, NicSlot>,
     pub(super) ports: HashMap<MapData, u32, Port>,
     pub(super) counters: PerCpuArray<MapData, u64>,
+    pub(super) buckets: HashMap<MapData, u32, Bucket>,
 }
 
 /// A loader that has set what the programs take as constants.
@@ -140,6 +141,7 @@ impl Kernel {
             nics: take(&mut ebpf, names::NICS)?,
             ports: take(&mut ebpf, names::PORTS)?,
             counters: take(&mut ebpf, names::COUNTERS)?,
+            buckets: take(&mut ebpf, names::BUCKETS)?,
             ebpf,
         })
     }
@@ -149,6 +151,17 @@ impl Kernel {
         name: &'static str,
     ) -> Result<&mut SchedClassifier, LoadError> {
         program(&mut self.ebpf, name)
+    }
+
+    /// The number that the kernel gave this daemon's program.
+    pub(super) fn id_of(&self, name: &'static str) -> Result<u32, LoadError> {
+        let missing = LoadError::Missing {
+            kind: "program",
+            name,
+        };
+        let program = self.ebpf.program(name).ok_or(missing)?;
+        let info = program.info().map_err(|source| refused(name, source))?;
+        Ok(info.id())
     }
 
     /// The flood guard; loaded only if the configuration asks for it.

@@ -377,13 +377,33 @@ fn configuration_text(name: &str, state: &Path, records: &Path, settings: &Setti
 }
 
 /// The daemon that `cargo xtask test` has built, or the one beside this test.
+///
+/// # Errors
+/// There is none.
 pub fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("METAD_BIN") {
-        return Ok(path.into());
+    match std::env::var_os("METAD_BIN") {
+        Some(path) => Ok(path.into()),
+        None => beside_this("metad"),
     }
+}
+
+/// The tasks' program, which runs the demo: the one that has started the tests, or the one beside this test.
+///
+/// # Errors
+/// There is none.
+pub fn task() -> Result<PathBuf> {
+    match std::env::var_os("METAD_XTASK") {
+        Some(path) => Ok(path.into()),
+        None => beside_this("xtask"),
+    }
+}
+
+fn beside_this(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find this executable")?;
     own.ancestors()
-        .map(|directory| directory.join("metad"))
+        .map(|directory| directory.join(name))
         .find(|file| file.is_file())
-        .context("there is no metad beside this test: run `cargo build -p metad`")
+        .with_context(|| {
+            format!("there is no {name} beside this test: run `cargo build -p {name}`")
+        })
 }
