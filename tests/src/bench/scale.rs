@@ -71,6 +71,8 @@ struct Place {
     /// Resident octets once all was taken in, and after the turns.
     settled: u64,
     rates: Vec<f64>,
+    /// What became of the first requests that failed.
+    failures: Vec<String>,
     _lab: Lab,
 }
 
@@ -128,6 +130,9 @@ fn run(extent: Extent) -> Result<Outcome> {
             .push(memory(largest.size, largest.settled as f64 / MIB));
     }
     outcome.targets.push(right(wrong));
+    let failures = places.iter().flat_map(|place| &place.failures).take(5);
+    let notes = failures.map(|failure| format!("failed: {failure}"));
+    outcome.notes.extend(notes);
     drop(places);
     domains::measure(amount.domains, DOMAINS_TIME, &mut outcome)?;
     Ok(outcome)
@@ -161,7 +166,7 @@ impl Place {
         let started = Instant::now();
         let daemon = lab.serve(&Settings {
             identity: "mac",
-            more: "[limits]\nenabled = false",
+            more: "[limits]\nenabled = false\nopen-connections = 4096",
             ..Settings::default()
         })?;
         daemon.status_until("a seat for every instance", |status| {
@@ -178,6 +183,7 @@ impl Place {
             taken_in,
             settled: 0,
             rates: Vec::new(),
+            failures: Vec::new(),
             _lab: lab,
         };
         place.settled = place.resident()?;
@@ -212,6 +218,7 @@ impl Place {
         self.rates.push(tally.rate());
         let reply = self.guest.get("/latest/user-data")?;
         ensure!(reply.text() == user_data(0), "other user-data: {reply:?}");
+        self.failures.extend(tally.failures);
         Ok(tally.failed)
     }
 
