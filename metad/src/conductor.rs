@@ -7,6 +7,7 @@ mod errands;
 mod helm;
 mod herald;
 mod ledger;
+mod lookout;
 mod pace;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ pub use self::ledger::{LedgerFile, UnreadLedger};
 use self::doorbell::Doorbell;
 use self::herald::Herald;
 use self::pace::Pace;
+use crate::clock::since_boot;
 use crate::credentials::News;
 use crate::datapath::{Datapath, Strangers};
 use crate::install::Templates;
@@ -102,8 +104,13 @@ pub struct Conductor {
     doorbell: Doorbell,
     herald: Herald,
     pace: Pace,
+    /// Whether something has changed since the consequences were last drawn. An interface tells of much that is nothing to
+    /// us: four times while a tap is made.
+    stirred: bool,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
+    /// The link into metad's namespace is gone, whatever has its name or its index now.
+    cut: bool,
     /// When to try again what the kernel refused.
     retry: Option<Instant>,
 }
@@ -122,7 +129,9 @@ impl Conductor {
             doorbell: Doorbell::default(),
             herald: Herald::default(),
             pace: Pace::default(),
+            stirred: false,
             gone: BTreeSet::new(),
+            cut: false,
             retry: None,
         }
     }
@@ -143,6 +152,7 @@ impl Conductor {
                 }
                 Some(news) = self.inputs.credentials.recv() => {
                     self.inventory.hear(news);
+                    self.stirred = true;
                     None
                 }
                 happening = self.inputs.happenings.recv() => {
@@ -154,6 +164,7 @@ impl Conductor {
                 Ok(()) = self.inputs.templates.changed() => {
                     let templates = Arc::clone(&self.inputs.templates.borrow_and_update());
                     self.inventory.use_templates(templates);
+                    self.stirred = true;
                     None
                 }
                 Some(order) = self.inputs.orders.recv() => {
@@ -162,7 +173,10 @@ impl Conductor {
                 }
                 // Only the one writer keeps anything; meanwhile they wait.
                 Some(errand) = self.inputs.errands.recv(), if self.stance == Stance::Engaged => Some(errand),
-                () = at(due) => None,
+                () = at(due) => {
+                    self.stirred = true;
+                    None
+                }
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
                     continue;
@@ -182,7 +196,7 @@ impl Conductor {
                     break;
                 }
             }
-            if self.pace.allows(Instant::now()) {
+            if self.stirred && self.pace.allows(Instant::now()) {
                 self.settle();
             }
             self.stand()?;
@@ -227,6 +241,7 @@ impl Conductor {
     }
 
     fn take(&mut self, change: Change) {
+        self.stirred = true;
         match &change.event {
             Event::State(State::Away { .. }) => {
                 self.progress.away.insert(change.source);
@@ -250,34 +265,11 @@ impl Conductor {
         self.progress.unread = unread.collect();
     }
 
-    fn notice(&mut self, happening: Happening) {
-        // The first one is the whole list, and its consequences are drawn before anybody reads this.
-        self.progress.attached = true;
-        match &happening {
-            // What comes back under its old index must not look as if it had never been away: with the interface went
-            // its program and the right to its NIC's seat.
-            Happening::Is(interface) if self.gone.contains(&interface.index) => self.settle(),
-            Happening::Gone { index } => {
-                self.gone.insert(*index);
-            }
-            Happening::Is(_) | Happening::All(_) => {}
-        }
-        self.interfaces.apply(happening);
-    }
-
-    /// Fails once nothing that guests send can arrive any more.
-    fn stand(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            !self.progress.attached || self.datapath().is_linked(&self.interfaces),
-            "the link into metad's namespace was removed: no guest can be answered\nhelp: start metad again"
-        );
-        Ok(())
-    }
-
     /// Draws the consequences. Forget before learn: a NIC that moved must never belong to two instances, even for one
     /// frame. Publish before learn: the first frame of a guest must find its seat.
     fn settle(&mut self) {
         self.gone.clear();
+        self.stirred = false;
         // Aside, nothing is tried: a moment that has passed would be waited for without end.
         self.retry = None;
         // Before the host's interfaces are known, what an earlier daemon left on them would look like nobody's.
@@ -352,13 +344,6 @@ impl Conductor {
             bell.notify_one();
         }
     }
-}
-
-/// The clock that slots rest by: it goes on while nobody serves, and while the host sleeps.
-fn since_boot() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let part = |number: i64| u64::try_from(number).unwrap_or_default();
-    Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
 }
 
 /// Waits for a moment; without one, for good.

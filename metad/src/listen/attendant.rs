@@ -1,7 +1,7 @@
 //! One thread's share of the guests: accepts connections, answers at once whom it can, and has the others attended to.
 
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::connection::{self, Begun, Connection, Left};
 use super::crowd::{Crowd, Full, Place};
-use super::doors::Doors;
+use super::doors::{Arrival, Doors};
 use super::faults::Faults;
 use super::look::{Seen, look};
 use super::parting::{LOOKS_AFTER, LOOKS_EVERY, Parted, Parting};
@@ -71,9 +71,9 @@ impl Attendant {
                 () = &mut stopping => break,
                 Ok(()) = gate.changed() => {}
                 accepted = doors.accept(), if open_now => match accepted {
-                    Ok((socket, remote)) => {
+                    Ok(arrival) => {
                         faults.over();
-                        self.admit(socket, remote);
+                        self.admit(arrival);
                     }
                     Err(error) => rest(&mut faults, &error, &self.stop).await,
                 },
@@ -97,8 +97,8 @@ impl Attendant {
         Ok(())
     }
 
-    fn admit(&mut self, socket: OwnedFd, remote: SocketAddr) {
-        let slot = (self.desk.slot_of)(remote);
+    fn admit(&mut self, arrival: Arrival) {
+        let slot = (self.desk.slot_of)(arrival.remote);
         let mut entered = self.enter(slot);
         if entered.is_err() && !self.parting.is_empty() {
             // Those that are over keep their places until somebody looks. A guest that asks fast is not to be sent away for
@@ -119,19 +119,19 @@ impl Attendant {
             }
         };
         let Some(turn) = place.turn_now() else {
-            return self.spawn(socket, remote, place, None);
+            return self.spawn(arrival, place, None);
         };
-        let Some(peer) = connection::seated(&self.desk, slot, remote, socket.as_fd()) else {
+        let Some(peer) = connection::seated(&self.desk, slot, arrival.remote, arrival.local) else {
             drop(turn);
-            return self.spawn(socket, remote, place, None);
+            return self.spawn(arrival, place, None);
         };
-        let left = match look(&self.app, &peer, socket.as_fd()) {
+        let left = match look(&self.app, &peer, arrival.socket.as_fd()) {
             Seen::Nothing | Seen::Answered { ends: false } => Left::Nothing,
             Seen::Answered { ends: true } => {
                 // One that is lost needs no farewell.
-                if hang_up(socket.as_fd()).is_ok() {
+                if hang_up(arrival.socket.as_fd()).is_ok() {
                     self.parting.push(Parted {
-                        socket,
+                        socket: arrival.socket,
                         place,
                         since: tokio::time::Instant::now(),
                     });
@@ -145,7 +145,7 @@ impl Attendant {
             Seen::Unsent { rest, ends } => Left::Unsent { rest, ends },
             Seen::Other(octets) => Left::Read(octets),
         };
-        self.spawn(socket, remote, place, Some(Begun { turn, peer, left }));
+        self.spawn(arrival, place, Some(Begun { turn, peer, left }));
     }
 
     fn enter(&self, slot: Option<Slot>) -> Result<Place, Full> {
@@ -161,15 +161,16 @@ impl Attendant {
     }
 
     /// Has a connection attended to that cannot be answered at once.
-    fn spawn(&mut self, socket: OwnedFd, remote: SocketAddr, place: Place, begun: Option<Begun>) {
-        let Ok(stream) = TcpStream::from_std(socket.into()) else {
+    fn spawn(&mut self, arrival: Arrival, place: Place, begun: Option<Begun>) {
+        let Ok(stream) = TcpStream::from_std(arrival.socket.into()) else {
             // The runtime is out of room for it.
             return;
         };
         let connection = Connection {
-            slot: (self.desk.slot_of)(remote),
+            slot: (self.desk.slot_of)(arrival.remote),
             stream: Arc::new(stream),
-            remote,
+            remote: arrival.remote,
+            local: arrival.local,
             place,
         };
         self.open.spawn(connection::attend(
