@@ -7,6 +7,7 @@ mod errands;
 mod helm;
 mod herald;
 mod ledger;
+mod pace;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ pub use self::ledger::{LedgerFile, UnreadLedger};
 
 use self::doorbell::Doorbell;
 use self::herald::Herald;
+use self::pace::Pace;
 use crate::credentials::News;
 use crate::datapath::{Datapath, Strangers};
 use crate::install::Templates;
@@ -99,6 +101,7 @@ pub struct Conductor {
     progress: Progress,
     doorbell: Doorbell,
     herald: Herald,
+    pace: Pace,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
     /// When to try again what the kernel refused.
@@ -118,6 +121,7 @@ impl Conductor {
             progress: Progress::default(),
             doorbell: Doorbell::default(),
             herald: Herald::default(),
+            pace: Pace::default(),
             gone: BTreeSet::new(),
             retry: None,
         }
@@ -129,7 +133,8 @@ impl Conductor {
     /// When the kernel's events cannot be followed any more.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         loop {
-            let retry = self.retry.map(tokio::time::Instant::from_std);
+            let due = self.retry.into_iter().chain(self.pace.due()).min();
+            let due = due.map(tokio::time::Instant::from_std);
             let errand = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 Some(change) = self.inputs.changes.recv() => {
@@ -157,7 +162,7 @@ impl Conductor {
                 }
                 // Only the one writer keeps anything; meanwhile they wait.
                 Some(errand) = self.inputs.errands.recv(), if self.stance == Stance::Engaged => Some(errand),
-                () = at(retry) => None,
+                () = at(due) => None,
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
                     continue;
@@ -177,7 +182,9 @@ impl Conductor {
                     break;
                 }
             }
-            self.settle();
+            if self.pace.allows(Instant::now()) {
+                self.settle();
+            }
             self.stand()?;
         }
     }
@@ -278,6 +285,7 @@ impl Conductor {
             self.report();
             return;
         }
+        let began = Instant::now();
         let now = since_boot();
         let mut resolution = self.inventory.resolve(&self.interfaces, now);
         // Until every source has been heard, a record may wait for a machine that the next one names.
@@ -299,9 +307,12 @@ impl Conductor {
             notice.ring();
         }
         datapath.learn(&resolution.nics);
+        // Attaching takes its time too, but once for an interface, however many there are.
+        let took = began.elapsed();
         datapath.follow(&self.interfaces);
         let incomplete = datapath.is_incomplete();
         drop(datapath);
+        self.pace.drew(took, Instant::now());
         self.retry = incomplete.then(|| Instant::now() + RETRY);
         self.report();
         for source in resolution.ask_again {

@@ -3,6 +3,7 @@
 //! Every test has a host of its own and runs inside a sandbox; none may touch the machine's own network.
 
 mod attacks;
+mod benches;
 mod broken;
 mod conformance;
 mod containers;
@@ -29,6 +30,7 @@ mod path;
 mod policy;
 mod reach;
 mod records;
+mod scale;
 mod siege;
 mod spoof;
 mod taps;
