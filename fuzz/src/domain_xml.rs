@@ -22,7 +22,7 @@ pub fn replay(octets: &[u8]) {
             nics: Some(domain.nics),
             disks: domain.disks,
             record,
-            reading: 1,
+            reading: std::time::Duration::from_secs(1),
             problem: None,
         });
     }

@@ -12,7 +12,7 @@ mod server;
 mod status;
 
 pub use answer::answer;
-pub use claim::{Claim, Error, successor_in};
+pub use claim::{Claim, Error, successor_in, trust};
 pub use client::{Client, ClientError};
 pub use holder::{Holder, State, of_silence};
 pub use query::{Method, Query, QueryError, Reply};

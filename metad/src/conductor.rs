@@ -7,6 +7,7 @@ mod errands;
 mod helm;
 mod herald;
 mod ledger;
+mod lookout;
 mod pace;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ pub use self::ledger::{LedgerFile, UnreadLedger};
 use self::doorbell::Doorbell;
 use self::herald::Herald;
 use self::pace::Pace;
+use crate::clock::since_boot;
 use crate::credentials::News;
 use crate::datapath::{Datapath, Strangers};
 use crate::install::Templates;
@@ -104,6 +106,8 @@ pub struct Conductor {
     pace: Pace,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
+    /// The link into metad's namespace is gone, whatever has its name or its index now.
+    cut: bool,
     /// When to try again what the kernel refused.
     retry: Option<Instant>,
 }
@@ -123,6 +127,7 @@ impl Conductor {
             herald: Herald::default(),
             pace: Pace::default(),
             gone: BTreeSet::new(),
+            cut: false,
             retry: None,
         }
     }
@@ -250,30 +255,6 @@ impl Conductor {
         self.progress.unread = unread.collect();
     }
 
-    fn notice(&mut self, happening: Happening) {
-        // The first one is the whole list, and its consequences are drawn before anybody reads this.
-        self.progress.attached = true;
-        match &happening {
-            // What comes back under its old index must not look as if it had never been away: with the interface went
-            // its program and the right to its NIC's seat.
-            Happening::Is(interface) if self.gone.contains(&interface.index) => self.settle(),
-            Happening::Gone { index } => {
-                self.gone.insert(*index);
-            }
-            Happening::Is(_) | Happening::All(_) => {}
-        }
-        self.interfaces.apply(happening);
-    }
-
-    /// Fails once nothing that guests send can arrive any more.
-    fn stand(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            !self.progress.attached || self.datapath().is_linked(&self.interfaces),
-            "the link into metad's namespace was removed: no guest can be answered\nhelp: start metad again"
-        );
-        Ok(())
-    }
-
     /// Draws the consequences. Forget before learn: a NIC that moved must never belong to two instances, even for one
     /// frame. Publish before learn: the first frame of a guest must find its seat.
     fn settle(&mut self) {
@@ -352,13 +333,6 @@ impl Conductor {
             bell.notify_one();
         }
     }
-}
-
-/// The clock that slots rest by: it goes on while nobody serves, and while the host sleeps.
-fn since_boot() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let part = |number: i64| u64::try_from(number).unwrap_or_default();
-    Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
 }
 
 /// Waits for a moment; without one, for good.

@@ -34,7 +34,7 @@ use self::guard::Guards;
 use self::layout::Layout;
 use self::load::Kernel;
 use crate::admin::{Counters, InterfaceStatus};
-use crate::config::Config;
+use crate::config::{Config, Identity};
 use crate::interfaces::Interfaces;
 use crate::inventory::Slot;
 use crate::netns::veth::Veth;
@@ -49,6 +49,15 @@ pub struct Datapath {
     nics: BTreeMap<NicKey, NicSlot>,
     /// What it would not take, and why.
     refused: BTreeMap<NicKey, (NicSlot, String)>,
+}
+
+/// Interfaces that may be others than they were, by index.
+#[derive(Debug, Default)]
+pub struct Unproven {
+    /// They had a program of ours, and do not have it any more.
+    pub replaced: Vec<u32>,
+    /// They had none, so that nothing tells.
+    pub unseen: Vec<u32>,
 }
 
 impl Datapath {
@@ -115,6 +124,26 @@ impl Datapath {
         let wanted = follow::wanted(&self.config.datapath, interfaces);
         self.attachments.update(&mut self.kernel, &wanted);
         self.guards.update(&mut self.kernel, &wanted);
+    }
+
+    /// Whether `ifindex` is the host's end of the veth.
+    pub fn is_link(&self, ifindex: u32) -> bool {
+        ifindex == self.attachments.veth()
+    }
+
+    /// Which of the interfaces cannot be shown to be those that they were.
+    pub fn unproven(&self, interfaces: &Interfaces) -> Unproven {
+        let mut unproven = Unproven::default();
+        for interface in interfaces.iter() {
+            match self.attachments.still_holds(&self.kernel, interface) {
+                Some(true) => {}
+                Some(false) => unproven.replaced.push(interface.index),
+                // By MAC, a NIC's place is its bridge's, whose ports have the programs.
+                None if self.config.datapath.identity == Identity::Mac => {}
+                None => unproven.unseen.push(interface.index),
+            }
+        }
+        unproven
     }
 
     /// Whether the host's end of the veth is among `interfaces`.

@@ -2,7 +2,7 @@
 
 pub mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::instance::Mac;
 
@@ -58,6 +58,17 @@ impl Interfaces {
                 changed
             }
         }
+    }
+
+    /// Those that are not among `all` as they are known: they are gone, or another interface has their index now.
+    pub fn missing_from(&self, all: &[Interface]) -> BTreeSet<u32> {
+        let names: BTreeMap<u32, &str> =
+            all.iter().map(|it| (it.index, it.name.as_str())).collect();
+        let known = self.iter();
+        known
+            .filter(|known| names.get(&known.index) != Some(&known.name.as_str()))
+            .map(|known| known.index)
+            .collect()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Interface> {
@@ -130,6 +141,48 @@ mod tests {
         assert_eq!(all.named("vnet1"), None);
         all.apply(Happening::Is(interface(8, "vnet2", Some(1))));
         assert_eq!(all.named("vnet2").map(|named| named.index), Some(8));
+    }
+
+    #[test]
+    fn what_is_missing_from_a_list_is_gone_or_another() {
+        let mut all = Interfaces::default();
+        let known = [
+            interface(1, "virbr0", None),
+            interface(2, "vnet0", Some(1)),
+            interface(3, "vnet1", Some(1)),
+        ];
+        all.apply(Happening::All(known.to_vec()));
+        for (case, list, expected) in [
+            ("the same", known.to_vec(), vec![]),
+            (
+                "one more, and one in another bridge",
+                vec![
+                    known[0].clone(),
+                    interface(2, "vnet0", Some(9)),
+                    known[2].clone(),
+                    interface(9, "virbr1", None),
+                ],
+                vec![],
+            ),
+            ("one gone", known[..2].to_vec(), vec![3]),
+            (
+                "another under its index",
+                vec![
+                    known[0].clone(),
+                    known[1].clone(),
+                    interface(3, "vnet7", Some(1)),
+                ],
+                vec![3],
+            ),
+            (
+                "under other indices",
+                vec![interface(4, "vnet0", None)],
+                vec![1, 2, 3],
+            ),
+        ] {
+            let missing: Vec<u32> = all.missing_from(&list).into_iter().collect();
+            assert_eq!(missing, expected, "{case}");
+        }
     }
 
     #[test]

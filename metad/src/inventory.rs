@@ -12,6 +12,7 @@ mod merge;
 mod notice;
 mod roles;
 mod slots;
+mod vanished;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -165,7 +166,19 @@ impl Inventory {
     /// Goes on with the slots that were given out until now, by an earlier daemon or by this one: who is known keeps its
     /// slot, and no other gets it.
     pub fn resume(&mut self, ledger: Ledger) {
-        self.bindings = Bindings::resume(ledger);
+        self.bindings.go_on(ledger);
+    }
+
+    /// The interface of this name is gone, or another is there in its place: whoever sat on it is seated again only once
+    /// a source has named it, and on another slot. `now` is the clock of [`Inventory::resolve`].
+    pub fn vanish(&mut self, interface: &str, now: Duration) {
+        self.bindings.vanish(interface, now);
+    }
+
+    /// Any interface may have been replaced until now, unseen: nobody new is seated by what was read before. Who has a
+    /// seat keeps it. `now` is the clock of [`Inventory::resolve`].
+    pub fn doubt(&mut self, now: Duration) {
+        self.bindings.doubt(now);
     }
 
     /// Every source was heard: nobody else will claim the slots that an earlier daemon gave out. `now` is the clock of
@@ -206,7 +219,7 @@ impl Inventory {
         }
     }
 
-    /// Lays the present interfaces under what is known. `now` is any clock that does not go backwards.
+    /// Lays the present interfaces under what is known. `now` is the clock that readings are stamped by.
     pub fn resolve(&mut self, interfaces: &Interfaces, now: Duration) -> Resolution {
         let claims = self.claims(interfaces);
         let refused = self.bindings.update(&claims, now);

@@ -1,6 +1,7 @@
 //! What a source of instances tells the inventory, and how it is asked to look again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
@@ -65,9 +66,9 @@ pub struct Subject {
     pub nics: Option<Vec<Nic>>,
     pub disks: Vec<Disk>,
     pub record: Record,
-    /// Counts up with every reading by this source. A tap that vanished after a reading is not believed in again
-    /// until a later reading names it.
-    pub reading: u64,
+    /// When this reading began, by [`crate::clock`]. A tap that vanished since is not believed in again until a reading
+    /// names it that began later.
+    pub reading: Duration,
     /// What is wrong with the part that could not be used; the last good part stands in for it.
     pub problem: Option<String>,
 }

@@ -16,6 +16,9 @@
 //!       ◄─────────────────────── Yours    or Resumed, where the heir took too long
 //! ```
 //!
+//! An elder that is told to end once it has stood aside waits for the outcome, seconds at most: what it stands on is its
+//! heir's then, or its own again, and is removed only in the latter case. One that is told before ends, and its heir with it.
+//!
 //! Must never happen: that both write to the kernel's tables, or that neither serves.
 
 mod elder;
@@ -24,6 +27,7 @@ mod lease;
 mod wire;
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -86,6 +90,8 @@ pub enum TakeOverError {
     NobodyThere(#[source] io::Error),
     #[error("the running metad is not to be reached\nhelp: try again as root, with sudo")]
     Denied(#[source] io::Error),
+    #[error("somebody else than root or this user listens at {}\nhelp: find out who, with `ss -xlp`, and how it came there", .0.display())]
+    Foreign(PathBuf),
     #[error("the running metad refuses to be taken over: {0}")]
     Refused(String),
     #[error(

@@ -72,6 +72,7 @@ async fn begin(config: Config, manner: Manner) -> Result<()> {
 /// Begins beside a running daemon of its name. As long as that one serves, nothing of a failed attempt is to be seen.
 async fn follow(config: Config, manner: Manner) -> Result<()> {
     let run_dir = config.run_dir();
+    admin::trust(&run_dir)?;
     let inheritance = inherit(&admin::successor_in(&run_dir)).await?;
     let Inheritance {
         lock,

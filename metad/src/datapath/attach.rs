@@ -3,6 +3,7 @@
 //! is met by no program.
 
 mod clsact;
+mod filters;
 mod tcx;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use super::load::{self, Kernel, LoadError};
 use super::pins;
 use crate::admin::{AttachedBy, InterfaceStatus};
 use crate::config::{Attach, Config};
+use crate::interfaces::Interface;
 
 /// Why a program does not sit on an interface.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +196,34 @@ impl Attachments {
     /// Whether an interface lacks its program.
     pub(super) fn is_incomplete(&self) -> bool {
         self.attached.values().any(|it| it.held.is_err())
+    }
+
+    /// Whether the program that this daemon has put on the interface is there; `None`: it has put none. Nobody else
+    /// attaches this one program, and it goes with its interface: as long as it is there, the interface is the same.
+    pub(super) fn still_holds(&self, kernel: &Kernel, interface: &Interface) -> Option<bool> {
+        let program = if interface.index == self.veth {
+            self.reply.as_ref()?;
+            names::REPLY
+        } else {
+            let attached = self.attached.get(&interface.index)?;
+            attached.held.as_ref().ok()?;
+            names::GUEST_INGRESS
+        };
+        let holds = kernel.id_of(program).map(|id| match self.by {
+            AttachedBy::Tcx => tcx::has(interface, id),
+            AttachedBy::Clsact => filters::has(interface.index, id),
+        });
+        match holds {
+            Ok(Ok(holds)) => Some(holds),
+            Ok(Err(error)) => {
+                tracing::debug!(interface = interface.name, %error, "it cannot be asked for its programs");
+                Some(false)
+            }
+            Err(error) => {
+                tracing::error!(%error, "a program of this daemon cannot be told from others");
+                Some(false)
+            }
+        }
     }
 
     /// Index of the host's end of the veth.

@@ -153,6 +153,17 @@ impl Kernel {
         program(&mut self.ebpf, name)
     }
 
+    /// The number that the kernel gave this daemon's program.
+    pub(super) fn id_of(&self, name: &'static str) -> Result<u32, LoadError> {
+        let missing = LoadError::Missing {
+            kind: "program",
+            name,
+        };
+        let program = self.ebpf.program(name).ok_or(missing)?;
+        let info = program.info().map_err(|source| refused(name, source))?;
+        Ok(info.id())
+    }
+
     /// The flood guard; loaded only if the configuration asks for it.
     pub(super) fn flood_guard(&mut self) -> Result<&mut Xdp, LoadError> {
         program(&mut self.ebpf, names::FLOOD_GUARD)

@@ -22,6 +22,8 @@ pub enum Leftover {
     File(PathBuf, #[source] io::Error),
     #[error("cannot open a netlink socket")]
     Netlink(#[source] io::Error),
+    #[error(transparent)]
+    Interfaces(#[from] watch::ListError),
     #[error("cannot look for filters on {interface}")]
     Filters {
         interface: String,
@@ -128,7 +130,11 @@ async fn remove_clsact(config: &Config, removal: &mut Removal) {
         Err(error) => return removal.leftovers.push(Leftover::Netlink(error)),
     };
     tokio::spawn(connection);
-    let all = watch::list(&handle).await.unwrap_or_default();
+    let all = match watch::list().await {
+        Ok(all) => all,
+        // The marks stay, or nobody would find the filters again.
+        Err(error) => return removal.leftovers.push(error.into()),
+    };
     for ifindex in pins::marked(config) {
         let ours = Mark::read(config, ifindex).is_some_and(|mark| mark.added);
         let Some(interface) = all.iter().find(|interface| interface.index == ifindex) else {

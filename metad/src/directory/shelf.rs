@@ -10,6 +10,7 @@ use super::origin::{self, Named, Reading};
 use super::place::{self, FileError, Mark};
 use super::record_file::{FormError, Format};
 use super::stem::{EXTENSIONS, data_of, name_of};
+use crate::clock::since_boot;
 use crate::record::{USER_DATA_MAX, field};
 use crate::source::{Event, Subject};
 
@@ -74,7 +75,6 @@ pub(super) struct Shelf {
     directory: PathBuf,
     /// Without symbolic links, as inotify names it.
     real: PathBuf,
-    reading: u64,
     known: BTreeMap<String, Known>,
 }
 
@@ -128,7 +128,6 @@ impl Shelf {
         Self {
             real: directory.clone(),
             directory,
-            reading: 0,
             known: BTreeMap::new(),
         }
     }
@@ -229,7 +228,7 @@ impl Shelf {
     }
 
     fn read(&mut self, name: &str, paths: &[PathBuf]) -> (Event, Known) {
-        self.reading += 1;
+        let begun = since_boot();
         let mut known = Known::default();
         let (key, read) = (name.to_owned(), self.record(name, paths, &mut known));
         let event = match read {
@@ -242,7 +241,7 @@ impl Shelf {
                 nics: reading.file.nics,
                 disks: Vec::new(),
                 record: reading.file.record,
-                reading: self.reading,
+                reading: begun,
                 problem: problem(paths, &reading.remarks),
             })),
             Err(error) => Event::Failed {

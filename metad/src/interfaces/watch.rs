@@ -1,18 +1,22 @@
 //! Follows the host's interfaces by rtnetlink: a full list first, then every happening, and a full list again whenever
 //! the kernel had to drop events.
 
+mod listing;
+
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::SocketAddr;
-use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use rtnetlink::{MulticastGroup, new_multicast_connection};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+
+pub use self::listing::{ListError, list};
 
 use super::{Happening, Interface};
 use crate::instance::Mac;
@@ -22,8 +26,8 @@ use crate::instance::Mac;
 pub enum WatchError {
     #[error("cannot open a netlink socket")]
     Open(#[source] io::Error),
-    #[error("cannot list the network interfaces")]
-    List(#[source] rtnetlink::Error),
+    #[error(transparent)]
+    List(#[from] ListError),
 }
 
 /// How long to wait before a broken netlink connection is made anew.
@@ -118,28 +122,18 @@ pub fn happening(message: RouteNetlinkMessage) -> Option<Happening> {
 
 /// Subscribes first and lists then, so that nothing falls between.
 async fn open(sender: &mpsc::Sender<Happening>) -> Result<Events, WatchError> {
-    let (connection, handle, events) =
+    let (mut connection, handle, events) =
         new_multicast_connection(&[MulticastGroup::Link]).map_err(WatchError::Open)?;
+    listing::prepare(&mut connection);
     let connection = tokio::spawn(connection).abort_handle();
     let events = Events {
         messages: Box::pin(events),
         connection,
     };
-    let all = list(&handle).await.map_err(WatchError::List)?;
+    let all = listing::whole(&handle).await?;
     // A closed channel shows at the next send.
     let _ = sender.send(Happening::All(all)).await;
     Ok(events)
-}
-
-/// Lists all interfaces of the namespace that `handle` speaks to.
-pub async fn list(handle: &Handle) -> Result<Vec<Interface>, rtnetlink::Error> {
-    handle
-        .link()
-        .get()
-        .execute()
-        .map_ok(|link| interface(&link))
-        .try_collect()
-        .await
 }
 
 fn interface(link: &LinkMessage) -> Interface {

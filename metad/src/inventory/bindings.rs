@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Slot;
 use super::ledger::{Entry, Ledger};
 use super::slots::Slots;
+use super::vanished::Vanished;
 use crate::instance::Mac;
 
 /// A NIC wherever it sits: the machine's name, its index there, its address.
@@ -22,7 +23,8 @@ pub(super) struct Claim {
     pub(super) interface: String,
     /// The interface that frames of this name arrive on now; `None` while there is none.
     pub(super) ifindex: Option<u32>,
-    pub(super) reading: u64,
+    /// When the reading began that says so.
+    pub(super) reading: Duration,
     /// Tells apart two machines under one name.
     pub(super) owner: (uuid::Uuid, u64),
 }
@@ -35,14 +37,15 @@ pub(super) struct Binding {
     pub(super) ifindex: u32,
     pub(super) interface: String,
     owner: (uuid::Uuid, u64),
+    /// When it was granted; an interface that vanished later takes it along.
+    granted: Duration,
 }
 
 /// What became of the claims.
 #[derive(Debug, Default)]
 pub(super) struct Bindings {
     bound: BTreeMap<NicName, Binding>,
-    /// Claims whose interface vanished, and the reading that had made them.
-    lost: BTreeMap<NicName, (String, u64)>,
+    vanished: Vanished,
     /// What an earlier daemon granted, and nobody has claimed since.
     remembered: BTreeMap<NicName, Binding>,
     slots: Slots,
@@ -80,6 +83,7 @@ impl Bindings {
                 ifindex: entry.ifindex,
                 interface: entry.interface,
                 owner: (entry.uuid, entry.epoch),
+                granted: Duration::from_nanos(entry.granted),
             };
             (name, binding)
         });
@@ -89,6 +93,25 @@ impl Bindings {
             generation: ledger.generation,
             ..Self::default()
         }
+    }
+
+    /// The same, for one who has watched the interfaces meanwhile: what went is not believed in for that.
+    pub(super) fn go_on(&mut self, ledger: Ledger) {
+        let vanished = std::mem::take(&mut self.vanished);
+        *self = Self {
+            vanished,
+            ..Self::resume(ledger)
+        };
+    }
+
+    /// The interface of this name is gone, or another is there in its place: whoever sat on it must be named again.
+    pub(super) fn vanish(&mut self, interface: &str, now: Duration) {
+        self.vanished.note(interface, now);
+    }
+
+    /// Any interface may have been replaced until now: nobody new is seated by what was read before. Who has a seat keeps it.
+    pub(super) fn doubt(&mut self, now: Duration) {
+        self.vanished.doubt(now);
     }
 
     /// What the next daemon must know.
@@ -103,6 +126,7 @@ impl Bindings {
             ifindex: binding.ifindex,
             uuid: binding.owner.0,
             epoch: binding.owner.1,
+            granted: binding.granted.as_nanos().try_into().unwrap_or(u64::MAX),
         };
         let resting = self.slots.resting();
         Ledger {
@@ -136,7 +160,6 @@ impl Bindings {
             ..Refused::default()
         };
         self.release(claims, &refused.contested, now);
-        self.lost.retain(|name, _| claims.contains_key(name));
         for (name, claim) in claims {
             let Some(ifindex) = claim.ifindex else {
                 continue;
@@ -144,10 +167,7 @@ impl Bindings {
             if self.bound.contains_key(name) || refused.contested.contains(name) {
                 continue;
             }
-            if let Some((interface, reading)) = self.lost.get(name)
-                && *interface == claim.interface
-                && claim.reading <= *reading
-            {
+            if !self.vanished.believes(&claim.interface, claim.reading) {
                 refused.unconfirmed.push(name.clone());
                 continue;
             }
@@ -155,7 +175,6 @@ impl Bindings {
                 refused.without_slot.push(name.clone());
                 continue;
             };
-            self.lost.remove(name);
             self.bound.insert(name.clone(), binding);
         }
         refused
@@ -173,6 +192,7 @@ impl Bindings {
             if granted.ifindex == ifindex
                 && granted.interface == claim.interface
                 && granted.owner == claim.owner
+                && !self.vanished.voids(&granted.interface, granted.granted)
             {
                 return Some(granted);
             }
@@ -186,27 +206,29 @@ impl Bindings {
             ifindex,
             interface: claim.interface.clone(),
             owner: claim.owner,
+            granted: now,
         })
     }
 
     /// Forgets before anything is learnt: a NIC that moved never has two places, even for one frame.
     fn release(&mut self, claims: &BTreeMap<NicName, Claim>, contested: &[NicName], now: Duration) {
-        let (slots, lost) = (&mut self.slots, &mut self.lost);
+        let (slots, vanished) = (&mut self.slots, &mut self.vanished);
         self.bound.retain(|name, binding| {
             let claim = claims.get(name);
             let holds = claim.is_some_and(|claim| {
                 claim.interface == binding.interface
                     && claim.ifindex == Some(binding.ifindex)
                     && claim.owner == binding.owner
+                    && !vanished.voids(&binding.interface, binding.granted)
             });
             if holds && !contested.contains(name) {
                 return true;
             }
             if let Some(claim) = claim
                 && claim.interface == binding.interface
-                && claim.owner == binding.owner
+                && (claim.ifindex != Some(binding.ifindex) || contested.contains(name))
             {
-                lost.insert(name.clone(), (binding.interface.clone(), claim.reading));
+                vanished.note(&binding.interface, now);
             }
             slots.retire(binding.slot, now);
             false

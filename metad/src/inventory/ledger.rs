@@ -39,6 +39,9 @@ pub(super) struct Entry {
     pub(super) ifindex: u32,
     pub(super) uuid: Uuid,
     pub(super) epoch: u64,
+    /// Nanoseconds since the host was started; 0 where an older daemon did not say.
+    #[serde(default)]
+    pub(super) granted: u64,
 }
 
 /// What is no ledger of this kind.
@@ -137,6 +140,7 @@ mod tests {
                 ifindex: 7,
                 uuid: Uuid::nil(),
                 epoch: 4,
+                granted: 5,
             }],
             ..Ledger::default()
         }

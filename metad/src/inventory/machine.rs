@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::SystemTime;
 
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use crate::source::SourceIndex;
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) source: SourceIndex,
-    pub(super) reading: u64,
+    pub(super) reading: Duration,
     pub(super) running: bool,
     pub(super) instance: Arc<Instance>,
     pub(super) answers: Vec<Arc<Answers>>,

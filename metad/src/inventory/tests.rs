@@ -39,7 +39,7 @@ fn domain(name: &str, reading: u64) -> Subject {
             hostname: Some("from-libvirt".to_owned()),
             ..Record::default()
         },
-        reading,
+        reading: Duration::from_secs(reading),
         problem: None,
     }
 }
@@ -310,7 +310,7 @@ fn a_tap_that_comes_back_makes_its_source_look_again() {
     let mut inventory = inventory(Identity::Port);
     inventory.apply(put(0, domain("web1", 1)));
     resolve(&mut inventory);
-    let gone = inventory.resolve(&Interfaces::default(), Duration::ZERO);
+    let gone = inventory.resolve(&Interfaces::default(), Duration::from_secs(1));
     assert!(gone.nics.is_empty() && gone.ask_again.is_empty());
     let back = resolve(&mut inventory);
     assert!(back.nics.is_empty(), "not before its source has named it");

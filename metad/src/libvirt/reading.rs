@@ -1,6 +1,7 @@
 //! What libvirt says of one domain in, one [`Event`] out, with what earlier readings of it found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -12,7 +13,6 @@ use crate::source::{Event, Subject};
 /// What the readings so far have found.
 #[derive(Debug, Default)]
 pub(super) struct Readings {
-    count: u64,
     known: BTreeMap<Uuid, Known>,
 }
 
@@ -26,14 +26,8 @@ struct Known {
 }
 
 impl Readings {
-    /// The number of a reading that is about to begin.
-    pub(super) fn begin(&mut self) -> u64 {
-        self.count += 1;
-        self.count
-    }
-
     /// Turns what libvirt says of a domain into what the inventory is told.
-    pub(super) fn take(&mut self, uuid: Uuid, described: Described, reading: u64) -> Event {
+    pub(super) fn take(&mut self, uuid: Uuid, described: Described, reading: Duration) -> Event {
         let known = self.known.entry(uuid).or_default();
         if !described.name.is_empty() {
             known.name = described.name;
@@ -45,7 +39,7 @@ impl Readings {
         }
     }
 
-    fn found(&mut self, uuid: Uuid, domain: Domain, reading: u64) -> Event {
+    fn found(&mut self, uuid: Uuid, domain: Domain, reading: Duration) -> Event {
         let known = self.known.entry(uuid).or_default();
         known.name.clone_from(&domain.name);
         known.run = domain.id;
@@ -132,8 +126,7 @@ mod tests {
                 id: None,
                 domain: domain_xml::parse(&document),
             };
-            let reading = readings.begin();
-            readings.take(uuid, described, reading);
+            readings.take(uuid, described, Duration::from_secs(1));
         }
         readings
     }

@@ -21,6 +21,7 @@ use super::events::Occurrence;
 use super::hearing::{Cure, Hearing};
 use super::owner::{Failure, Held, Owner};
 use super::reading::Readings;
+use crate::clock::since_boot;
 use crate::source::{Event, Outlet, State};
 
 const BACK_OFF_FIRST: Duration = Duration::from_millis(200);
@@ -328,7 +329,7 @@ impl<'a> Session<'a> {
     ) -> Result<BTreeSet<Uuid>, End> {
         let mut here = BTreeSet::new();
         for uuid in domains {
-            let reading = self.readings.begin();
+            let reading = since_boot();
             let described = self
                 .ask(owner, "describing a domain", move |held| {
                     held.describe(uuid)

@@ -43,6 +43,8 @@ pub enum VethError {
     #[error("the interface {0} is not there although it was made just now")]
     Vanished(String),
     #[error(transparent)]
+    Interfaces(#[from] watch::ListError),
+    #[error(transparent)]
     Namespace(#[from] NetnsError),
 }
 
@@ -74,7 +76,7 @@ pub async fn create(host: &str, inside: &str, namespace: &Namespace) -> Result<V
         .execute()
         .await
         .map_err(step("create the veth", host))?;
-    let here = find(&handle, host).await?;
+    let here = find(host).await?;
     // No link-local address may ever appear on the host's end.
     let without_ipv6 = LinkUnspec::new_with_index(here.index)
         .append_extra_attribute(no_ipv6_address())
@@ -108,9 +110,7 @@ pub async fn create(host: &str, inside: &str, namespace: &Namespace) -> Result<V
 pub async fn remove(name: &str) -> Result<bool, VethError> {
     let (connection, handle, _) = new_connection().map_err(VethError::Netlink)?;
     tokio::spawn(connection);
-    let all = watch::list(&handle)
-        .await
-        .map_err(step("list", "the network interfaces"))?;
+    let all = watch::list().await?;
     let Some(found) = all.into_iter().find(|interface| interface.name == name) else {
         return Ok(false);
     };
@@ -149,8 +149,8 @@ enum Far {
 
 /// Adds what the namespace needs and does not have.
 async fn configure(handle: &Handle, inside: &str, state: Far) -> Result<Mac, VethError> {
-    let loopback = find(handle, "lo").await?;
-    let far = find(handle, inside).await?;
+    let loopback = find("lo").await?;
+    let far = find(inside).await?;
     let mac = far
         .mac
         .ok_or_else(|| VethError::Vanished(inside.to_owned()))?;
@@ -206,10 +206,8 @@ async fn configure(handle: &Handle, inside: &str, state: Far) -> Result<Mac, Vet
 /// A locally administered address that nobody has: `reply` writes the guest's over it.
 const ANYBODY: [u8; 6] = [0x02, 0x6d, 0x65, 0x74, 0x61, 0x64];
 
-async fn find(handle: &Handle, name: &str) -> Result<Interface, VethError> {
-    let all = watch::list(handle)
-        .await
-        .map_err(step("list", "the network interfaces"))?;
+async fn find(name: &str) -> Result<Interface, VethError> {
+    let all = watch::list().await?;
     all.into_iter()
         .find(|interface| interface.name == name)
         .ok_or_else(|| VethError::Vanished(name.to_owned()))

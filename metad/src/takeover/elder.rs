@@ -16,8 +16,9 @@ const RESTS: Duration = Duration::from_secs(1);
 
 /// What the daemon does when it is asked to.
 pub trait Household: Send + Sync + 'static {
-    /// Accepts nothing and writes nothing any more, until [`Household::resume`]. The slots are written down.
-    fn stand_aside(&self) -> BoxFuture<'_, ()>;
+    /// Accepts nothing and writes nothing any more, until [`Household::resume`]. The slots are written down. From then on, it
+    /// ends only once the take-over is decided. `false`: it is ending already, and will leave nothing to follow in.
+    fn stand_aside(&self) -> BoxFuture<'_, bool>;
 
     /// Goes on as before.
     fn resume(&self) -> BoxFuture<'_, ()>;
@@ -102,7 +103,10 @@ impl Elder {
                 return;
             }
         }
-        self.household.stand_aside().await;
+        if !self.household.stand_aside().await {
+            tracing::warn!(heir, "a take-over came too late: this metad is ending");
+            return;
+        }
         match self.step_down(&mut wire).await {
             Ok(()) => {
                 tracing::info!(heir, "another metad serves: ending");

@@ -51,6 +51,10 @@ pub async fn inherit(socket: &Path) -> Result<Inheritance, TakeOverError> {
             false => TakeOverError::NobodyThere(error),
         }
     })?);
+    // Whoever is followed hands over what guests are answered with.
+    if !wire.is_ours() {
+        return Err(TakeOverError::Foreign(socket.to_owned()));
+    }
     let hello = FromHeir::Hello {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
@@ -18,6 +19,8 @@ use super::*;
 struct Told {
     words: mpsc::UnboundedSender<&'static str>,
     objects: Arc<Mutex<Option<String>>>,
+    /// Whether it is ending by itself.
+    ends: Arc<AtomicBool>,
 }
 
 impl Household for Told {
@@ -25,9 +28,10 @@ impl Household for Told {
         self.objects.lock().unwrap().clone()
     }
 
-    fn stand_aside(&self) -> BoxFuture<'_, ()> {
-        let _ = self.words.send("aside");
-        Box::pin(std::future::ready(()))
+    fn stand_aside(&self) -> BoxFuture<'_, bool> {
+        let ends = self.ends.load(Ordering::Acquire);
+        let _ = self.words.send(if ends { "ends" } else { "aside" });
+        Box::pin(std::future::ready(!ends))
     }
 
     fn resume(&self) -> BoxFuture<'_, ()> {
@@ -44,6 +48,7 @@ struct Scene {
     path: PathBuf,
     words: mpsc::UnboundedReceiver<&'static str>,
     objects: Arc<Mutex<Option<String>>>,
+    ends: Arc<AtomicBool>,
     _directory: tempfile::TempDir,
 }
 
@@ -55,9 +60,11 @@ impl Scene {
         let listener = UnixListener::bind(&path).unwrap();
         let (sender, words) = mpsc::unbounded_channel();
         let objects = Arc::<Mutex<Option<String>>>::default();
+        let ends = Arc::<AtomicBool>::default();
         let told = Told {
             words: sender,
             objects: Arc::clone(&objects),
+            ends: Arc::clone(&ends),
         };
         let null = || OwnedFd::from(File::open("/dev/null").unwrap());
         let bequest = Bequest {
@@ -71,6 +78,7 @@ impl Scene {
             path,
             words,
             objects,
+            ends,
             _directory: directory,
         }
     }
@@ -148,6 +156,16 @@ async fn again(path: &std::path::Path) -> Inheritance {
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn an_elder_that_is_ending_stands_aside_for_nobody() {
+    let mut scene = Scene::new();
+    let mut inheritance = inherit(&scene.path).await.unwrap();
+    scene.ends.store(true, Ordering::Release);
+    let refused = inheritance.conversation.ready().await.unwrap_err();
+    assert!(matches!(refused, TakeOverError::Gone(_)), "{refused:?}");
+    scene.was_told(&["ends"]).await;
 }
 
 #[tokio::test]

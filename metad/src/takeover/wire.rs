@@ -40,12 +40,12 @@ impl Wire {
         }
     }
 
-    /// Whether who is at the other end may do as we may.
+    /// Whether who is at the other end is root, or who we are; as the kernel wrote it down when the connection was made
+    /// (`SO_PEERCRED`, unix(7)).
     pub(super) fn is_ours(&self) -> bool {
         let us = rustix::process::geteuid();
-        self.stream
-            .peer_cred()
-            .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == us.as_raw())
+        let peer = self.stream.peer_cred();
+        peer.is_ok_and(|peer| may(peer.uid(), us.as_raw()))
     }
 
     /// Another hold on this end, to see whether the other one has spoken since.
@@ -163,6 +163,11 @@ impl Wire {
     }
 }
 
+/// Whether a process of the user `peer` may give to one of the user `us`, or take from it.
+fn may(peer: u32, us: u32) -> bool {
+    peer == 0 || peer == us
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -176,6 +181,20 @@ mod tests {
     fn pair() -> (Wire, Wire) {
         let (a, b) = UnixStream::pair().unwrap();
         (Wire::new(a), Wire::new(b))
+    }
+
+    #[test]
+    fn root_and_the_same_user_are_ours_and_nobody_else() {
+        for (peer, us, expected) in [
+            (0, 0, true),
+            (0, 1000, true),
+            (1000, 1000, true),
+            (1000, 0, false),
+            (1001, 1000, false),
+            (u32::MAX, 0, false),
+        ] {
+            assert_eq!(may(peer, us), expected, "{peer} to {us}");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! No request is lost while one daemon follows another.
 
 mod away;
+mod ending;
 mod load;
 mod strangers;
 

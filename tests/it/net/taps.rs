@@ -1,14 +1,15 @@
 //! Interfaces come and go: what appears is served at once, what comes back never inherits.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use metad_tests::lab::{Lab, Plug, Settings, until};
+use anyhow::{Context, Result, ensure};
+use metad_tests::lab::{Guest, Lab, Plug, Settings, until};
 use metad_tests::needs;
 use serde_json::{Value, json};
 
-use super::{BRIEFLY, gets_its_own, guest, host_with_bridge};
+use super::{BRIEFLY, SOON, gets_its_own, guest, host_with_bridge};
 
 fn attached(status: &Value, name: &str) -> bool {
     let interfaces = status["interfaces"]
@@ -156,19 +157,7 @@ fn a_tap_made_anew_under_its_old_index_does_not_inherit() -> Result<()> {
     gets_its_own(&alice)?;
     let nic = |status: &Value| status["instances"][0]["nics"][0].clone();
     let before = nic(&daemon.status()?);
-    let (tap, index) = (alice.interface(), &before["ifindex"]);
-    daemon.busy_while(|| {
-        alice.unplug(&lab)?;
-        lab.host().ip(&format!(
-            "link add {tap} index {index} type veth peer name eth0 netns {} address {}",
-            alice.space().name(),
-            metad_tests::frames::mac_text(alice.mac()),
-        ))?;
-        lab.host().ip(&format!("link set {tap} master br0 up"))
-    })?;
-    alice.ip("link set eth0 up")?;
-    alice.ip("address add 10.77.0.5/24 dev eth0")?;
-    alice.ip("route add default via 10.77.0.1")?;
+    daemon.busy_while(|| replace_tap(&lab, &alice, &before["ifindex"]))?;
     // The same record, read again, says that the tap is alice's indeed.
     lab.record("alice", &alice.record())?;
     daemon.status_until("another slot on the same index", |status| {
@@ -176,6 +165,80 @@ fn a_tap_made_anew_under_its_old_index_does_not_inherit() -> Result<()> {
         now["ifindex"] == before["ifindex"] && now["slot"].is_u64() && now["slot"] != before["slot"]
     })?;
     gets_its_own(&alice)
+}
+
+/// More news of interfaces than a socket that nobody reads can hold.
+fn drown_in_news(lab: &Lab) -> Result<()> {
+    let mut ip = lab.host().command("ip");
+    let mut ip = ip.args(["-batch", "-"]).stdin(Stdio::piped()).spawn()?;
+    let lines: String = (0..2_000)
+        .map(|it| format!("link set br0 txqueuelen {}\n", 1_000 + it % 2))
+        .collect();
+    let mut input = ip.stdin.take().context("ip reads nothing")?;
+    input.write_all(lines.as_bytes())?;
+    drop(input);
+    ensure!(ip.wait()?.success(), "ip refused");
+    Ok(())
+}
+
+/// By either way of attaching: after events were lost, the list of interfaces looks as it did before.
+#[test]
+fn a_tap_made_anew_while_events_were_lost_does_not_inherit_and_its_neighbour_notices_nothing()
+-> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    for attach in ["auto", "clsact"] {
+        let lab = host_with_bridge()?;
+        let (alice, bob) = (guest(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
+        let daemon = lab.serve(&Settings {
+            attach,
+            ..Settings::default()
+        })?;
+        daemon.seated(&["alice", "bob"])?;
+        gets_its_own(&alice)?;
+        let nic = |status: &Value, place: usize| status["instances"][place]["nics"][0].clone();
+        let before = daemon.status()?;
+        let mut open = bob.connect(80)??;
+        daemon.busy_while(|| {
+            drown_in_news(&lab)?;
+            replace_tap(&lab, &alice, &nic(&before, 0)["ifindex"])
+        })?;
+        until("a daemon that knows what it missed", SOON, || {
+            daemon.log().contains("events were lost").then_some(())
+        })?;
+        // The same record, read again, says that the tap is alice's indeed.
+        lab.record("alice", &alice.record())?;
+        daemon.status_until("another slot on the same index", |status| {
+            let (now, before) = (nic(status, 0), nic(&before, 0));
+            now["ifindex"] == before["ifindex"]
+                && now["slot"].is_u64()
+                && now["slot"] != before["slot"]
+        })?;
+        gets_its_own(&alice).with_context(|| format!("attach = {attach}"))?;
+        let now = daemon.status()?;
+        assert_eq!(nic(&now, 1), nic(&before, 1), "bob, by {attach}");
+        open.write_all(b"GET /latest/meta-data/hostname HTTP/1.0\r\n\r\n")?;
+        let mut told = String::new();
+        open.read_to_string(&mut told)?;
+        assert!(told.ends_with("bob"), "by {attach}: {told}");
+    }
+    Ok(())
+}
+
+/// Puts another tap in the place of a guest's, with the same name and the same index.
+fn replace_tap(lab: &Lab, guest: &Guest, index: &Value) -> Result<()> {
+    guest.unplug(lab)?;
+    let tap = guest.interface();
+    lab.host().ip(&format!(
+        "link add {tap} index {index} type veth peer name eth0 netns {} address {}",
+        guest.space().name(),
+        metad_tests::frames::mac_text(guest.mac()),
+    ))?;
+    lab.host().ip(&format!("link set {tap} master br0 up"))?;
+    guest.ip("link set eth0 up")?;
+    guest.ip("address add 10.77.0.5/24 dev eth0")?;
+    guest.ip("route add default via 10.77.0.1")
 }
 
 #[test]
@@ -196,10 +259,7 @@ fn a_connection_ends_with_the_tap_it_came_from() -> Result<()> {
     daemon.seated(&["alice"])?;
     gets_its_own(&alice)?;
     // The old connection's next segment meets a new slot: it is refused or lost, never answered.
-    let wrote = std::io::Write::write_all(
-        &mut stream,
-        b"GET /latest/meta-data/hostname HTTP/1.0\r\n\r\n",
-    );
+    let wrote = stream.write_all(b"GET /latest/meta-data/hostname HTTP/1.0\r\n\r\n");
     let mut room = Vec::new();
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let read = stream.read_to_end(&mut room);
@@ -225,7 +285,7 @@ fn many_taps_at_once_are_all_served() -> Result<()> {
     for guest in &guests {
         gets_its_own(guest)?;
     }
-    until("thirty seats", super::SOON, || {
+    until("thirty seats", SOON, || {
         let status = daemon.status().ok()?;
         let instances = status["instances"].as_array()?.len();
         (instances == 30).then_some(())

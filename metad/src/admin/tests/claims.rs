@@ -43,6 +43,35 @@ fn a_dead_socket_is_replaced_but_nothing_else() {
 }
 
 #[test]
+fn a_run_directory_that_others_can_reach_is_not_believed() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = dir.path().join("run");
+    trust(&run_dir).unwrap();
+    std::fs::create_dir(&run_dir).unwrap();
+    for (mode, expected) in [
+        (0o700, true),
+        (0o500, true),
+        (0o710, false),
+        (0o702, false),
+        (0o755, false),
+    ] {
+        std::fs::set_permissions(&run_dir, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(trust(&run_dir).is_ok(), expected, "{mode:o}");
+    }
+    std::fs::set_permissions(&run_dir, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let link = dir.path().join("link");
+    symlink(&run_dir, &link).unwrap();
+    for (case, path) in [("a link", link), ("a file", dir.path().join("file"))] {
+        if case == "a file" {
+            std::fs::write(&path, "").unwrap();
+        }
+        let error = trust(&path).unwrap_err().to_string();
+        assert!(error.contains("it is no directory"), "{case}: {error}");
+    }
+}
+
+#[test]
 fn a_loose_directory_is_made_private() {
     let dir = tempfile::tempdir().unwrap();
     let run_dir = dir.path().join("run");

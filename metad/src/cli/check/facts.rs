@@ -178,13 +178,7 @@ fn programs() -> Result<bool, String> {
 }
 
 async fn interfaces() -> Vec<Interface> {
-    let Ok((connection, handle, _)) = rtnetlink::new_connection() else {
-        return Vec::new();
-    };
-    let connection = tokio::spawn(connection);
-    let list = watch::list(&handle).await.unwrap_or_default();
-    connection.abort();
-    list
+    watch::list().await.unwrap_or_default()
 }
 
 /// On a thread of its own, since the C library waits as long as it likes.

@@ -1,7 +1,6 @@
 //! What the daemon does to follow another, and to be followed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
@@ -20,7 +19,20 @@ pub(super) struct House {
     door: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     ledger: Arc<LedgerFile>,
-    followed: Arc<AtomicBool>,
+    phase: watch::Sender<Phase>,
+}
+
+/// Who has what the daemon stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It has, and serves.
+    Serving,
+    /// An heir has it on trial.
+    Aside,
+    /// Another daemon has it for good.
+    Followed,
+    /// It has, and will do with it as it was told; nobody can follow any more.
+    Ending,
 }
 
 impl House {
@@ -31,7 +43,7 @@ impl House {
             door: watch::Sender::new(false),
             stop,
             ledger: Arc::new(ledger),
-            followed: Arc::default(),
+            phase: watch::Sender::new(Phase::Serving),
         }
     }
 
@@ -46,10 +58,10 @@ impl House {
 
     /// How long open connections have once the service stops.
     pub(super) fn farewell(&self) -> Arc<dyn Fn() -> Farewell + Send + Sync> {
-        let followed = Arc::clone(&self.followed);
-        Arc::new(move || match followed.load(Ordering::Acquire) {
-            true => Farewell::LONG,
-            false => Farewell::SHORT,
+        let phase = self.phase.clone();
+        Arc::new(move || match *phase.borrow() {
+            Phase::Followed => Farewell::LONG,
+            Phase::Serving | Phase::Aside | Phase::Ending => Farewell::SHORT,
         })
     }
 
@@ -57,7 +69,7 @@ impl House {
     ///
     /// # Errors
     /// The other one goes on.
-    pub(super) async fn succeed(&self, mut conversation: Conversation) -> Result<()> {
+    pub(super) async fn succeed(&self, mut conversation: Conversation) -> Result<Outcome> {
         conversation.ready().await?;
         let ledger = self.ledger.read()?;
         if !self
@@ -68,16 +80,39 @@ impl House {
             return Err(TakeOverError::TooLate.into());
         }
         self.open();
-        match conversation.serving().await? {
+        let outcome = conversation.serving().await?;
+        match outcome {
             Outcome::Handed => tracing::info!("the other metad has handed over"),
             Outcome::Alone => tracing::warn!("the other metad ended before it had handed over"),
         }
-        Ok(())
+        Ok(outcome)
+    }
+
+    /// Begins to end: from now on nobody can follow. Where an heir has everything on trial, waits until that is decided,
+    /// and either has it back or is followed.
+    pub(super) async fn begin_to_end(&self) {
+        let mut phases = self.phase.subscribe();
+        while !self.enter(Phase::Serving, Phase::Ending) && *self.phase.borrow() == Phase::Aside {
+            tracing::info!("another metad is taking over: ending once that is decided");
+            // Fails only without a sender, and this is one.
+            let _ = phases.wait_for(|phase| *phase != Phase::Aside).await;
+        }
+    }
+
+    /// Goes from one phase to another; `false`: it was in none of that kind.
+    fn enter(&self, from: Phase, to: Phase) -> bool {
+        self.phase.send_if_modified(|phase| {
+            let is_it = *phase == from;
+            if is_it {
+                *phase = to;
+            }
+            is_it
+        })
     }
 
     /// Whether another daemon serves.
     pub(super) fn is_followed(&self) -> bool {
-        self.followed.load(Ordering::Acquire)
+        *self.phase.borrow() == Phase::Followed
     }
 
     /// Why the daemon ended.
@@ -91,11 +126,15 @@ impl House {
 }
 
 impl Household for House {
-    fn stand_aside(&self) -> BoxFuture<'_, ()> {
+    fn stand_aside(&self) -> BoxFuture<'_, bool> {
         Box::pin(async {
+            if !self.enter(Phase::Serving, Phase::Aside) {
+                return false;
+            }
             self.door.send_replace(false);
             // A conductor that has ended writes nothing any more either.
             let _ended = self.helm.stand_aside().await;
+            true
         })
     }
 
@@ -108,11 +147,12 @@ impl Household for House {
             });
             let _ended = self.helm.engage(ledger.ok(), None).await;
             self.open();
+            self.enter(Phase::Aside, Phase::Serving);
         })
     }
 
     fn retire(&self) {
-        self.followed.store(true, Ordering::Release);
+        self.phase.send_replace(Phase::Followed);
         self.stop.send_replace(true);
     }
 
@@ -123,5 +163,64 @@ impl Household for House {
             "systemd runs it, and would end both: `systemctl restart` loses no request either"
                 .to_owned()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::conductor::Order;
+
+    /// A household whose conductor obeys.
+    fn household() -> (House, watch::Receiver<bool>) {
+        let (helm, mut orders) = Helm::new();
+        tokio::spawn(async move {
+            while let Some(order) = orders.recv().await {
+                match order {
+                    Order::Engage(_, _, done) => drop(done.send(true)),
+                    Order::StandAside(done) => drop(done.send(())),
+                }
+            }
+        });
+        let (stop, stopped) = watch::channel(false);
+        let ledger = LedgerFile::new(PathBuf::from("/nowhere/slots.json"));
+        (House::new(helm, stop, ledger), stopped)
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_is_told_to_end_while_it_is_followed_waits_for_the_outcome() {
+        for (case, is_followed) in [("the heir serves", true), ("the heir fails", false)] {
+            let (house, stopped) = household();
+            assert!(house.stand_aside().await, "{case}");
+            let decided = {
+                let house = house.clone();
+                tokio::spawn(async move { house.begin_to_end().await })
+            };
+            tokio::task::yield_now().await;
+            assert!(!decided.is_finished(), "{case}: nothing is decided");
+            match is_followed {
+                true => house.retire(),
+                false => house.resume().await,
+            }
+            decided.await.unwrap();
+            assert_eq!(house.is_followed(), is_followed, "{case}");
+            assert_eq!(*stopped.borrow(), is_followed, "{case}");
+            let ending = house.ending(Some("SIGTERM"));
+            let expected = match is_followed {
+                true => Ending::Followed,
+                false => Ending::Signal,
+            };
+            assert_eq!(ending, expected, "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_is_ending_cannot_be_followed() {
+        let (house, _stopped) = household();
+        house.begin_to_end().await;
+        assert!(!house.stand_aside().await);
+        assert!(!house.is_followed());
     }
 }

@@ -26,7 +26,7 @@ use crate::limits::Bounds;
 use crate::listen::{self, Desk};
 use crate::settings::{Files, Loaded, Secret, StateDesk};
 use crate::signer::Signer;
-use crate::takeover::{Bequest, Conversation, Elder};
+use crate::takeover::{Bequest, Conversation, Elder, Outcome};
 use crate::token::Tokens;
 use crate::{credentials, install};
 
@@ -87,16 +87,15 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
             house.open();
             (claim.listen()?, claim.listen_for_successor()?)
         }
-        Some(heirloom) => {
-            if let Err(error) = house.succeed(heirloom.conversation).await {
+        Some(heirloom) => match succeed(&house, claim, heirloom).await {
+            Ok(sockets) => sockets,
+            Err(error) => {
                 // What was accepted meanwhile is answered.
                 stop.send_replace(true);
                 let _ended = listening.await;
                 return Err(error);
             }
-            claim.settle()?;
-            (heirloom.admin, heirloom.successor)
-        }
+        },
     };
     let bequest = Bequest {
         lock: claim.lock()?,
@@ -120,13 +119,29 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
             claim.hand_over();
         }
     };
-    let ended = until_end(&stop, &mut slow.conducting, listening, let_go).await;
+    let decided = house.begin_to_end();
+    let ended = until_end(&stop, &mut slow.conducting, listening, decided, let_go).await;
     elder.abort();
     slow.close();
     if let Err(error) = door.await.context("the admin socket's task failed")? {
         tracing::warn!(%error, "the admin socket failed");
     }
     ended.map(|signal| house.ending(signal))
+}
+
+/// Takes the place of a running daemon; returns the administrator's socket and the next successor's.
+async fn succeed(
+    house: &House,
+    claim: &mut Claim,
+    heirloom: Heirloom,
+) -> Result<(UnixListener, UnixListener)> {
+    let outcome = house.succeed(heirloom.conversation).await?;
+    claim.settle()?;
+    match outcome {
+        Outcome::Handed => Ok((heirloom.admin, heirloom.successor)),
+        // Nobody knows what the other one still did; the sockets' names may be gone.
+        Outcome::Alone => Ok((claim.listen()?, claim.listen_for_successor()?)),
+    }
 }
 
 /// Everything that keeps up to date what requests read.
@@ -150,6 +165,8 @@ impl SlowSide {
         stopped: watch::Receiver<bool>,
     ) -> Result<Self> {
         let (flows, strangers) = (datapath.flows()?, datapath.strangers()?);
+        // Before any source reads: a tap that is replaced after it was named must be seen to go.
+        let happenings = interfaces::watch().await?;
         let (changes_in, changes) = mpsc::channel(1_024);
         let sources = Sources::start(config, &changes_in)?;
         drop(changes_in);
@@ -168,7 +185,7 @@ impl SlowSide {
         let inputs = Inputs {
             changes,
             credentials: news,
-            happenings: interfaces::watch().await?,
+            happenings,
             strangers,
             templates,
             bells: sources.bells.clone(),
@@ -286,12 +303,13 @@ fn open_signer(config: &Config) -> Result<Signer> {
     Ok(Signer::open(&config.state_dir(), &name, &config.issuer())?)
 }
 
-/// Waits for a signal, for the administrator, or for a room to fail; then ends the others. Returns the signal. `let_go` is called
-/// once the end has begun; the last guests may take their time.
+/// Waits for a signal, for the administrator, or for a room to fail; then until it is `decided` whose the rooms are; then
+/// ends the others. Returns the signal. `let_go` is called once the end has begun; the last guests may take their time.
 async fn until_end(
     stop: &watch::Sender<bool>,
     conducting: &mut JoinHandle<Result<()>>,
     mut listening: JoinHandle<Result<()>>,
+    decided: impl Future<Output = ()>,
     let_go: impl FnOnce(),
 ) -> Result<Option<&'static str>> {
     let mut stopped = stop.subscribe();
@@ -311,6 +329,7 @@ async fn until_end(
         ended = &mut *conducting => conducted = Some(ended),
         ended = &mut listening => listened = Some(ended),
     }
+    decided.await;
     ready::tell_ending();
     stop.send_replace(true);
     let_go();
@@ -352,7 +371,7 @@ mod tests {
             while !conducting.is_finished() {
                 tokio::task::yield_now().await;
             }
-            until_end(&stop, &mut conducting, listening, || {})
+            until_end(&stop, &mut conducting, listening, async {}, || {})
                 .await
                 .unwrap();
             assert!(answered.load(Ordering::Acquire), "the last guest");

@@ -1,6 +1,7 @@
 //! Links to tcx, pinned: they hold a program to its interface while no daemon runs.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
@@ -9,6 +10,7 @@ use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 
 use super::{AttachError, pins};
 use crate::config::Config;
+use crate::interfaces::Interface;
 
 /// Puts the program into the link that an earlier daemon has left, or into a new one.
 pub(super) fn attach(
@@ -63,6 +65,16 @@ fn replace(classifier: &mut SchedClassifier, path: &Path) -> Result<PinnedLink, 
     // The pin goes on holding it.
     drop(classifier.take_link(id).map_err(text)?);
     PinnedLink::from_pin(path).map_err(|error| error.to_string())
+}
+
+/// Whether the program with this number sits on the interface.
+///
+/// # Errors
+/// The kernel does not say.
+pub(super) fn has(interface: &Interface, program: u32) -> io::Result<bool> {
+    let asked = SchedClassifier::query_tcx(&interface.name, TcAttachType::Ingress);
+    let (_, programs) = asked.map_err(io::Error::other)?;
+    Ok(programs.iter().any(|found| found.id() == program))
 }
 
 /// Detaches what an earlier daemon has left on interfaces that are not among `ours`.

@@ -2,6 +2,10 @@
 
 use super::*;
 
+const fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
 fn name(machine: &str) -> NicName {
     NicName {
         machine: machine.to_owned(),
@@ -14,7 +18,7 @@ fn claim(interface: &str, ifindex: Option<u32>, reading: u64) -> Claim {
     Claim {
         interface: interface.to_owned(),
         ifindex,
-        reading,
+        reading: at(reading),
         owner,
     }
 }
@@ -34,19 +38,20 @@ fn a_recreated_tap_does_not_inherit_until_its_source_names_it_again() {
     let first = bindings.get(&name("a")).cloned().unwrap();
     assert_eq!(first.ifindex, 7);
 
-    bindings.update(&claims(&[("a", claim("vnet0", None, 1))]), now);
+    bindings.update(&claims(&[("a", claim("vnet0", None, 1))]), at(2));
     assert_eq!(bindings.get(&name("a")), None, "the tap is gone");
 
-    let back = claims(&[("a", claim("vnet0", Some(9), 1))]);
-    let refused = bindings.update(&back, now);
-    assert_eq!(
-        bindings.get(&name("a")),
-        None,
-        "nobody has named the new tap"
-    );
-    assert_eq!(refused.unconfirmed, [name("a")]);
+    for (case, reading) in [
+        ("nobody has named the new tap", 1),
+        ("a reading was under way", 2),
+    ] {
+        let back = claims(&[("a", claim("vnet0", Some(9), reading))]);
+        let refused = bindings.update(&back, at(3));
+        assert_eq!(bindings.get(&name("a")), None, "{case}");
+        assert_eq!(refused.unconfirmed, [name("a")], "{case}");
+    }
 
-    let refused = bindings.update(&claims(&[("a", claim("vnet0", Some(9), 2))]), now);
+    let refused = bindings.update(&claims(&[("a", claim("vnet0", Some(9), 3))]), at(4));
     let second = bindings.get(&name("a")).cloned().unwrap();
     assert_eq!(refused, Refused::default());
     assert_eq!(second.ifindex, 9);
@@ -61,10 +66,7 @@ fn a_tap_that_changes_under_its_name_in_one_step_is_lost_too() {
         &claims(&[("a", claim("vnet0", Some(7), 1))]),
         Duration::ZERO,
     );
-    let refused = bindings.update(
-        &claims(&[("a", claim("vnet0", Some(9), 1))]),
-        Duration::ZERO,
-    );
+    let refused = bindings.update(&claims(&[("a", claim("vnet0", Some(9), 1))]), at(2));
     assert_eq!(refused.unconfirmed, [name("a")]);
     assert_eq!(bindings.get(&name("a")), None);
 }
@@ -167,4 +169,62 @@ fn no_other_claim_gets_a_slot_that_an_earlier_daemon_gave_out() {
         third.update(&claims(&[("c", claim("vnet9", Some(10), 1))]), now);
         assert_eq!(third.get(&name("c")).unwrap().slot, 3, "{case}");
     }
+}
+
+/// As it is where events were lost: the tap that is there now has the name and the index of the one before.
+#[test]
+fn a_tap_made_anew_under_its_old_index_gets_another_slot_once_it_is_named() {
+    let mut bindings = Bindings::default();
+    let same = |reading| claims(&[("a", claim("vnet0", Some(7), reading))]);
+    bindings.update(&same(1), at(1));
+    let first = bindings.get(&name("a")).cloned().unwrap();
+    bindings.update(&same(1), at(2));
+    assert_eq!(bindings.get(&name("a")), Some(&first), "nothing happened");
+    bindings.vanish("vnet0", at(3));
+    let refused = bindings.update(&same(1), at(3));
+    assert_eq!(refused.unconfirmed, [name("a")]);
+    assert_eq!(bindings.get(&name("a")), None);
+    bindings.update(&same(4), at(4));
+    let second = bindings.get(&name("a")).cloned().unwrap();
+    assert_ne!(second.slot, first.slot);
+    assert_ne!(second.generation, first.generation);
+    bindings.update(&same(4), at(5));
+    assert_eq!(bindings.get(&name("a")), Some(&second), "once is enough");
+}
+
+#[test]
+fn what_vanished_while_another_daemon_wrote_is_not_believed_in_afterwards() {
+    let mut elder = Bindings::default();
+    let tap = |reading| claims(&[("a", claim("vnet0", Some(7), reading))]);
+    elder.update(&tap(1), at(1));
+    for (case, vanished, reading, expected) in [
+        ("nothing went", None, 2, Some(1)),
+        ("before it was read", Some(2), 3, Some(2)),
+        ("after it was read", Some(3), 2, None),
+        ("while it was read", Some(2), 2, None),
+    ] {
+        let mut heir = Bindings::default();
+        if let Some(vanished) = vanished {
+            heir.vanish("vnet0", at(vanished));
+        }
+        heir.go_on(Ledger::read(&elder.ledger().text()).unwrap());
+        heir.update(&tap(reading), at(4));
+        let slot = heir.get(&name("a")).map(|binding| binding.slot);
+        assert_eq!(slot, expected, "{case}");
+    }
+}
+
+#[test]
+fn a_doubt_takes_no_seat_and_gives_none_by_what_was_read_before() {
+    let mut bindings = Bindings::default();
+    let known = |reading| ("a", claim("vnet0", Some(7), reading));
+    let mut late = claim("vnet1", Some(8), 1);
+    bindings.update(&claims(&[known(1)]), at(1));
+    bindings.doubt(at(2));
+    let refused = bindings.update(&claims(&[known(1), ("b", late.clone())]), at(3));
+    assert!(bindings.get(&name("a")).is_some());
+    assert_eq!(refused.unconfirmed, [name("b")]);
+    late.reading = at(3);
+    bindings.update(&claims(&[known(1), ("b", late)]), at(4));
+    assert!(bindings.get(&name("b")).is_some());
 }

@@ -157,12 +157,12 @@ fn a_notice_rings_for_its_own_instance_and_outlives_its_answers() {
     inventory.apply(put(1, addition("web1")));
     assert_eq!(rings(resolve(&mut inventory)), (true, false), "a record");
     let reading = Subject {
-        reading: 2,
+        reading: Duration::from_secs(2),
         ..machine("web1", WEB1, 1)
     };
     inventory.apply(put(0, reading));
     assert_eq!(rings(resolve(&mut inventory)), (false, false), "read again");
-    let unplugged = inventory.resolve(&Interfaces::default(), Duration::ZERO);
+    let unplugged = inventory.resolve(&Interfaces::default(), Duration::from_secs(2));
     assert_eq!(rings(unplugged), (true, true), "both taps went");
     let key = "key of web1".to_owned();
     let event = Event::Gone { key };
