@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::namespace::complain;
-use super::{Counters, Lab, Namespace, Supervisor, until};
+use super::{Counters, Lab, Namespace, Supervisor, binary, until};
 
 mod following;
 
@@ -374,36 +374,4 @@ fn configuration_text(name: &str, state: &Path, records: &Path, settings: &Setti
         "name = {name:?}\nstate-directory = {state:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n{datapath}\n\
          [[source]]\nkind = \"directory\"\npath = {records:?}\n"
     )
-}
-
-/// The daemon that `cargo xtask test` has built, or the one beside this test.
-///
-/// # Errors
-/// There is none.
-pub fn binary() -> Result<PathBuf> {
-    match std::env::var_os("METAD_BIN") {
-        Some(path) => Ok(path.into()),
-        None => beside_this("metad"),
-    }
-}
-
-/// The tasks' program, which runs the demo: the one that has started the tests, or the one beside this test.
-///
-/// # Errors
-/// There is none.
-pub fn task() -> Result<PathBuf> {
-    match std::env::var_os("METAD_XTASK") {
-        Some(path) => Ok(path.into()),
-        None => beside_this("xtask"),
-    }
-}
-
-fn beside_this(name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot find this executable")?;
-    own.ancestors()
-        .map(|directory| directory.join(name))
-        .find(|file| file.is_file())
-        .with_context(|| {
-            format!("there is no {name} beside this test: run `cargo build -p {name}`")
-        })
 }
