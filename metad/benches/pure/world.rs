@@ -52,7 +52,7 @@ fn subject() -> Subject {
         nics: file.nics,
         disks: Vec::new(),
         record: file.record,
-        reading: 1,
+        reading: Duration::from_secs(1),
         problem: None,
     }
 }
