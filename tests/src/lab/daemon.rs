@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::namespace::complain;
-use super::{Counters, Lab, Namespace, Supervisor, until};
+use super::{Counters, Lab, Namespace, Supervisor, binary, until};
 
 mod following;
 mod settings;
@@ -334,36 +334,4 @@ pub(super) fn slots(status: &Value, name: &str) -> Option<Vec<Option<u64>>> {
     let nics = instance["nics"].as_array()?;
     let slots: Vec<Option<u64>> = nics.iter().map(|nic| nic["slot"].as_u64()).collect();
     (!slots.is_empty()).then_some(slots)
-}
-
-/// The daemon that `cargo xtask test` has built, or the one beside this test.
-///
-/// # Errors
-/// There is none.
-pub fn binary() -> Result<PathBuf> {
-    match std::env::var_os("METAD_BIN") {
-        Some(path) => Ok(path.into()),
-        None => beside_this("metad"),
-    }
-}
-
-/// The tasks' program, which runs the demo: the one that has started the tests, or the one beside this test.
-///
-/// # Errors
-/// There is none.
-pub fn task() -> Result<PathBuf> {
-    match std::env::var_os("METAD_XTASK") {
-        Some(path) => Ok(path.into()),
-        None => beside_this("xtask"),
-    }
-}
-
-fn beside_this(name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot find this executable")?;
-    own.ancestors()
-        .map(|directory| directory.join(name))
-        .find(|file| file.is_file())
-        .with_context(|| {
-            format!("there is no {name} beside this test: run `cargo build -p {name}`")
-        })
 }
