@@ -5,6 +5,7 @@
 
 mod attach;
 mod counters;
+mod debts;
 mod flows;
 mod follow;
 mod guard;
@@ -48,6 +49,8 @@ pub struct Datapath {
     nics: BTreeMap<NicKey, NicSlot>,
     /// What it would not take, and why.
     refused: BTreeMap<NicKey, (NicSlot, String)>,
+    /// Whether what an earlier daemon let guests owe is settled.
+    settled: bool,
 }
 
 /// Interfaces that may be others than they were, by index.
@@ -93,6 +96,7 @@ impl Datapath {
             config: config.clone(),
             nics: BTreeMap::new(),
             refused: BTreeMap::new(),
+            settled: false,
         })
     }
 
@@ -105,6 +109,7 @@ impl Datapath {
         self.attachments.begin_anew();
         self.guards.begin_anew();
         self.refused.clear();
+        self.settled = false;
         self.nics = self
             .kernel
             .nics
@@ -123,6 +128,9 @@ impl Datapath {
         let wanted = follow::wanted(&self.config.datapath, interfaces);
         self.attachments.update(&mut self.kernel, &wanted);
         self.guards.update(&mut self.kernel, &wanted);
+        if !std::mem::replace(&mut self.settled, true) {
+            debts::settle(&mut self.kernel.buckets, load::connections(&self.config));
+        }
     }
 
     /// Whether `ifindex` is the host's end of the veth.

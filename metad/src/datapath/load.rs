@@ -7,7 +7,7 @@ use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
-use metad_common::abi::{Flow, FlowKey, NicKey, NicSlot, Port};
+use metad_common::abi::{Bucket, Flow, FlowKey, NicKey, NicSlot, Port};
 use metad_common::limit::Limit;
 use metad_common::names;
 use tokio::io::Interest;
@@ -67,6 +67,7 @@ pub(super) struct Kernel {
     pub(super) nics: HashMap<MapData, NicKey, NicSlot>,
     pub(super) ports: HashMap<MapData, u32, Port>,
     pub(super) counters: PerCpuArray<MapData, u64>,
+    pub(super) buckets: HashMap<MapData, u32, Bucket>,
 }
 
 /// A loader that has set what the programs take as constants.
@@ -110,10 +111,7 @@ impl Kernel {
             ifindex: veth.host,
             mac: veth.daemon_mac.0,
             log_drops: u32::from(config.datapath.log_drops),
-            connections: config
-                .limits
-                .connection_rate()
-                .map_or(Limit::OFF, |rate| Limit::new(rate.per_second, rate.burst)),
+            connections: connections(config),
         };
         let object = |error| LoadError::Object(Box::new(error));
         let mut loader = object_loader(&globals);
@@ -140,6 +138,7 @@ impl Kernel {
             nics: take(&mut ebpf, names::NICS)?,
             ports: take(&mut ebpf, names::PORTS)?,
             counters: take(&mut ebpf, names::COUNTERS)?,
+            buckets: take(&mut ebpf, names::BUCKETS)?,
             ebpf,
         })
     }
@@ -174,6 +173,12 @@ impl Kernel {
     pub(super) fn take_strangers(&mut self) -> Result<RingBuf<MapData>, LoadError> {
         take(&mut self.ebpf, names::STRANGERS)
     }
+}
+
+/// How fast each NIC may open connections.
+pub(super) fn connections(config: &Config) -> Limit {
+    let rate = config.limits.connection_rate();
+    rate.map_or(Limit::OFF, |rate| Limit::new(rate.per_second, rate.burst))
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
