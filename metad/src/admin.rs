@@ -5,6 +5,7 @@
 mod answer;
 mod claim;
 mod client;
+mod holder;
 mod owners;
 mod query;
 mod server;
@@ -13,6 +14,7 @@ mod status;
 pub use answer::answer;
 pub use claim::{Claim, Error, successor_in, trust};
 pub use client::{Client, ClientError};
+pub use holder::{Holder, State, of_silence};
 pub use query::{Method, Query, QueryError, Reply};
 pub use server::{routes, serve};
 pub use status::{

@@ -53,6 +53,7 @@ Changes nothing. Exits with 4 where something is missing that metad cannot do wi
     /// Show what the running daemon does: interfaces, instances, sources, counters
     #[command(after_help = "Examples:
   sudo metad status
+  sudo metad status --name lab
   sudo metad status --json | jq '.counters.dropped'")]
     Status(Status),
     /// Show what a guest would be told, octet for octet
@@ -131,8 +132,9 @@ own: then nobody else would see it under /run/netns. dist/metad-host.service run
 
 Removes the programs, their maps and links, the veth, the network namespace and the run directory,
 whoever left them. The state directory, /var/lib/NAME, stays, unless --purge is given: with it go
-settings, passwords and keys that guests may know. Nothing there is no error. Guests keep running;
-until a metad serves again, nobody answers them.")]
+settings, passwords and keys that guests may know. Nothing there is no error. A daemon that is
+stopped or says nothing is ended by signals, and killed if it does not end within 30 s. Guests keep
+running; until a metad serves again, nobody answers them.")]
     Down(Down),
     /// Prepare a libvirt domain, so that its guest's cloud-init looks here
     #[command(subcommand)]

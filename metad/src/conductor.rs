@@ -8,6 +8,7 @@ mod helm;
 mod herald;
 mod ledger;
 mod lookout;
+mod pace;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,7 @@ pub use self::ledger::{LedgerFile, UnreadLedger};
 
 use self::doorbell::Doorbell;
 use self::herald::Herald;
+use self::pace::Pace;
 use crate::clock::since_boot;
 use crate::credentials::News;
 use crate::datapath::{Datapath, Strangers};
@@ -101,6 +103,7 @@ pub struct Conductor {
     progress: Progress,
     doorbell: Doorbell,
     herald: Herald,
+    pace: Pace,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
     /// The link into metad's namespace is gone, whatever has its name or its index now.
@@ -122,6 +125,7 @@ impl Conductor {
             progress: Progress::default(),
             doorbell: Doorbell::default(),
             herald: Herald::default(),
+            pace: Pace::default(),
             gone: BTreeSet::new(),
             cut: false,
             retry: None,
@@ -134,7 +138,8 @@ impl Conductor {
     /// When the kernel's events cannot be followed any more.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         loop {
-            let retry = self.retry.map(tokio::time::Instant::from_std);
+            let due = self.retry.into_iter().chain(self.pace.due()).min();
+            let due = due.map(tokio::time::Instant::from_std);
             let errand = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 Some(change) = self.inputs.changes.recv() => {
@@ -162,7 +167,7 @@ impl Conductor {
                 }
                 // Only the one writer keeps anything; meanwhile they wait.
                 Some(errand) = self.inputs.errands.recv(), if self.stance == Stance::Engaged => Some(errand),
-                () = at(retry) => None,
+                () = at(due) => None,
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
                     continue;
@@ -182,7 +187,9 @@ impl Conductor {
                     break;
                 }
             }
-            self.settle();
+            if self.pace.allows(Instant::now()) {
+                self.settle();
+            }
             self.stand()?;
         }
     }
@@ -259,6 +266,7 @@ impl Conductor {
             self.report();
             return;
         }
+        let began = Instant::now();
         let now = since_boot();
         let mut resolution = self.inventory.resolve(&self.interfaces, now);
         // Until every source has been heard, a record may wait for a machine that the next one names.
@@ -280,9 +288,12 @@ impl Conductor {
             notice.ring();
         }
         datapath.learn(&resolution.nics);
+        // Attaching takes its time too, but once for an interface, however many there are.
+        let took = began.elapsed();
         datapath.follow(&self.interfaces);
         let incomplete = datapath.is_incomplete();
         drop(datapath);
+        self.pace.drew(took, Instant::now());
         self.retry = incomplete.then(|| Instant::now() + RETRY);
         self.report();
         for source in resolution.ask_again {

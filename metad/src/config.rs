@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use file::Fault;
 pub use iam::{Origin, Role};
-pub use limits::{Limits, Rate};
+pub use limits::{Limits, NUMBERS as LIMIT_NUMBERS, Rate};
 pub use pattern::Pattern;
 pub use source::Source;
 

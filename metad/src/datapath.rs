@@ -4,6 +4,7 @@
 //! connection came from. What is not known in the kernel's table is dropped there.
 
 mod attach;
+pub mod buckets;
 mod counters;
 mod debts;
 mod flows;
@@ -228,6 +229,11 @@ impl Datapath {
     /// What has been counted since the programs were loaded.
     pub fn counters(&self) -> Counters {
         counters::sum(&self.kernel.counters)
+    }
+
+    /// How often each NIC was refused a connection, by its slot.
+    pub fn refused_connections(&self) -> BTreeMap<Slot, u64> {
+        buckets::refused(&self.kernel.buckets)
     }
 
     /// Where the programs sit.

@@ -8,6 +8,7 @@ mod decide;
 mod log;
 mod password;
 mod proof;
+mod quick;
 mod reply;
 mod target;
 #[cfg(test)]
@@ -48,6 +49,7 @@ use caller::Identified;
 use wait::Polls;
 
 pub use decide::{Ask, Asker, decide};
+pub use quick::Written;
 pub use reply::{Errand, Reply};
 pub use target::{Malformed, Target};
 pub use wait::LONGEST;
@@ -188,7 +190,7 @@ fn at(decide: fn(&Ask<'_>) -> Reply) -> MethodRouter<App> {
                 },
             });
             let mut extensions = std::mem::take(request.extensions_mut());
-            let reply = limit_hops(reply, extensions.get::<Arc<dyn Line>>());
+            let reply = limit_hops(reply, extensions.get::<Arc<dyn Line>>().map(|line| &**line));
             let body = extensions.remove().unwrap_or(Carried(Bytes::new())).0;
             password::run(reply, &app.state, caller.seat.instance.uuid, body).await
         },
@@ -204,7 +206,7 @@ fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
 }
 
 /// Puts the reply's hop limit on the connection; a token that could travel further is not sent.
-fn limit_hops(reply: Reply, line: Option<&Arc<dyn Line>>) -> Reply {
+fn limit_hops(reply: Reply, line: Option<&dyn Line>) -> Reply {
     let Some(hops) = reply.hop_limit else {
         return reply;
     };

@@ -319,8 +319,8 @@ impl Inventory {
                     None => Default::default(),
                 };
                 self.notices.push(Arc::clone(&notice));
-                let (answers, problems) = answers(&instance, &self.templates);
                 let instance = Arc::new(instance);
+                let (answers, problems) = answers(&instance, &self.templates);
                 let machine = Machine {
                     source,
                     reading,

@@ -4,27 +4,28 @@
 //! connection is tied to one seat from its first octet to its last, no guest can use up what others need, and no
 //! client learns of the end from a reset while it still has an answer to read.
 
+mod attendant;
 mod connection;
+mod conversation;
 mod crowd;
 mod doors;
 mod faults;
+mod look;
+mod parting;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use axum::Router;
-use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, oneshot, watch};
 
-use crate::http::{self, App};
+use crate::http::App;
 use crate::identity::{self, Flows};
 use crate::inventory::{Slot, Snapshot};
 use crate::limits::{Bounds, Limit, Meter};
@@ -32,10 +33,8 @@ use crate::settings::StateDesk;
 use crate::signer::Signer;
 use crate::token::Tokens;
 
-use connection::Connection;
-use crowd::{Crowd, Full, Room};
-use doors::Doors;
-use faults::Faults;
+use attendant::Attendant;
+use crowd::{Crowd, Room};
 
 /// What a process may have open where nobody has said otherwise (getrlimit(2)).
 const DESCRIPTORS: usize = 1024;
@@ -113,6 +112,17 @@ impl Desk {
 }
 
 impl Desk {
+    fn app(&self) -> App {
+        App {
+            snapshot: Arc::clone(&self.snapshot),
+            tokens: self.tokens.clone(),
+            signer: self.signer.clone(),
+            state: self.state.clone(),
+            keep_alive: self.keep_alive,
+            bounds: Arc::clone(&self.bounds),
+        }
+    }
+
     /// Counts that the guest of this slot met a limit.
     fn met(&self, limit: Limit, slot: Option<Slot>) {
         let snapshot = self.snapshot.load();
@@ -128,50 +138,50 @@ impl Desk {
 /// # Errors
 /// The runtime cannot watch a socket.
 pub async fn serve(
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<TcpListener>,
     desk: Arc<Desk>,
     stop: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let mut doors = Doors::open(listeners).context("cannot watch a listening socket")?;
-    let router = http::router(
-        App {
-            snapshot: Arc::clone(&desk.snapshot),
-            tokens: desk.tokens.clone(),
-            signer: desk.signer.clone(),
-            state: desk.state.clone(),
-            keep_alive: desk.keep_alive,
-            bounds: Arc::clone(&desk.bounds),
-        },
-        stop.clone(),
-    );
-    let mut open = JoinSet::new();
-    let mut crowd = Crowd::new(room(&desk));
-    let mut faults = Faults::default();
-    let mut stopping = pin!(stopped(stop.clone()));
-    let mut gate = desk.open.clone();
-    loop {
-        let open_now = *gate.borrow_and_update();
-        tokio::select! {
-            () = &mut stopping => break,
-            Ok(()) = gate.changed() => {}
-            accepted = doors.accept(), if open_now => match accepted {
-                Ok((stream, remote)) => {
-                    faults.over();
-                    admit(&mut open, &mut crowd, &desk, &router, &stop, stream, remote);
-                }
-                Err(error) => rest(&mut faults, &error, &stop).await,
-            },
-            Some(_ended) = open.join_next() => {}
-        }
+) -> Result<()> {
+    let crowd = Arc::new(Mutex::new(Crowd::new(room(&desk))));
+    Attendant::new(desk, crowd, stop).attend(listeners).await
+}
+
+/// The same with a thread for each core, all of which accept from the same sockets. Whoever accepts a connection attends
+/// to it to its end: nothing of it ever moves from one core to another.
+///
+/// # Errors
+/// A thread cannot be started, or cannot watch a socket.
+pub async fn serve_on_each_core(
+    listeners: Vec<TcpListener>,
+    desk: Arc<Desk>,
+    stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let crowd = Arc::new(Mutex::new(Crowd::new(room(&desk))));
+    let mut ends = Vec::new();
+    for core in 0..cores {
+        let copies = listeners.iter().map(TcpListener::try_clone);
+        let copies: Vec<TcpListener> = copies
+            .collect::<io::Result<_>>()
+            .context("cannot copy the guests' sockets")?;
+        let attendant = Attendant::new(Arc::clone(&desk), Arc::clone(&crowd), stop.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a runtime")?;
+        let (end, ended) = oneshot::channel();
+        std::thread::Builder::new()
+            .name(format!("guests-{core}"))
+            .spawn(move || end.send(runtime.block_on(attendant.attend(copies))))
+            .context("cannot start a thread")?;
+        ends.push(ended);
     }
-    // New connections are the next process's, if there is one; they wait in the backlog of a socket it also holds.
-    drop(doors);
-    let ended = tokio::time::timeout((desk.farewell)().whole, async {
-        while open.join_next().await.is_some() {}
-    });
-    if ended.await.is_err() {
-        tracing::warn!(connections = open.len(), "open connections were cut off");
-        open.shutdown().await;
+    drop(listeners);
+    for ended in futures_util::future::try_join_all(ends)
+        .await
+        .context("a thread that attends to guests failed")?
+    {
+        ended?;
     }
     Ok(())
 }
@@ -189,54 +199,4 @@ fn room(desk: &Desk) -> Room {
 async fn stopped(mut stop: watch::Receiver<bool>) {
     // A sender that is gone can no longer say so.
     let _gone = stop.wait_for(|stop| *stop).await;
-}
-
-fn admit(
-    open: &mut JoinSet<()>,
-    crowd: &mut Crowd,
-    desk: &Arc<Desk>,
-    router: &Router,
-    stop: &watch::Receiver<bool>,
-    stream: TcpStream,
-    remote: SocketAddr,
-) {
-    let slot = (desk.slot_of)(remote);
-    let place = match crowd.enter(slot) {
-        Ok(place) => place,
-        Err(full) => {
-            let limit = match full {
-                Full::Guest => Limit::OpenConnections,
-                Full::Everybody => Limit::AllConnections,
-            };
-            desk.met(limit, slot);
-            tracing::debug!(slot, limit = limit.name(), "connection closed at once");
-            return;
-        }
-    };
-    let connection = Connection {
-        stream: Arc::new(stream),
-        remote,
-        slot,
-        place,
-    };
-    open.spawn(connection::attend(
-        connection,
-        Arc::clone(desk),
-        router.clone(),
-        stop.clone(),
-    ));
-}
-
-/// Waits before the next `accept` where this one failed for a reason that lasts.
-async fn rest(faults: &mut Faults, error: &std::io::Error, stop: &watch::Receiver<bool>) {
-    let Some(fault) = faults.note(error.kind(), Instant::now()) else {
-        return;
-    };
-    if let Some(unlogged) = fault.log {
-        tracing::error!(%error, unlogged, "cannot accept connections");
-    }
-    tokio::select! {
-        () = tokio::time::sleep(fault.delay) => {}
-        () = stopped(stop.clone()) => {}
-    }
 }

@@ -22,9 +22,9 @@ pub const DIRECTORY: &str = "/run/netns";
 /// Why the namespace cannot be made, entered or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetnsError {
-    #[error("cannot prepare {DIRECTORY}")]
+    #[error("cannot prepare {DIRECTORY}{}", not_here(.0))]
     Directory(#[source] io::Error),
-    #[error("cannot create the network namespace {}{}", .0.display(), name_is_taken(.1))]
+    #[error("cannot create the network namespace {}{}", .0.display(), name_is_taken(.1).unwrap_or_else(|| not_here(.1)))]
     Create(PathBuf, #[source] io::Error),
     #[error("cannot open the network namespace {}", .0.display())]
     Open(PathBuf, #[source] io::Error),
@@ -130,9 +130,14 @@ pub fn remove(name: &str) -> Result<bool, NetnsError> {
 }
 
 /// The remedy where something that is not ours has the name.
-fn name_is_taken(error: &io::Error) -> &'static str {
-    if error.kind() == io::ErrorKind::AlreadyExists {
-        NAME_IS_TAKEN
+fn name_is_taken(error: &io::Error) -> Option<&'static str> {
+    (error.kind() == io::ErrorKind::AlreadyExists).then_some(NAME_IS_TAKEN)
+}
+
+/// The remedy where a daemon is confined.
+fn not_here(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "\nhelp: `metad up` makes the namespace for a metad with a file system of its own; under systemd, `systemctl restart metad-host` does, and starts metad anew"
     } else {
         ""
     }

@@ -1,7 +1,7 @@
-//! Instance to text: what each path answers, made when an instance changes and only looked up when a guest asks.
+//! Instance to text: what each path answers, made when a guest first asks in a dialect and only looked up from then on.
 //!
 //! In: an instance and the NIC that will ask. Out: every answer, ready to send. Nothing listed may be missing, and
-//! nothing here knows HTTP, tokens or the clock, but for the time at which the answers were made.
+//! nothing here knows HTTP, tokens or the clock, but for the time at which the answers came to be.
 
 mod claims;
 mod digitalocean;
@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use once_cell::race::OnceBox;
 
 use crate::instance::{Dialect, Instance};
 use crate::signer::{Form, Proofs};
@@ -45,47 +46,95 @@ pub use version::{Version, Versions};
 pub const DOCUMENT: &str = "dynamic/instance-identity/document";
 
 /// Every answer for one NIC of one instance.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// An instance that nobody asks for costs nothing but itself, and each dialect is rendered with the first question in it:
+/// a guest asks in one or two of them, and only while it boots. No lock: two that come first at once render the same, and
+/// one of the two is kept.
 pub struct Answers {
-    /// One for each dialect that answers this instance, by paths below the dialect's own prefix. EC2's stand below
-    /// `/<version>/`: `""` is that directory itself, `meta-data/instance-id` a leaf.
-    trees: BTreeMap<Dialect, Tree>,
-    /// Installers' files that there should be and are not, by path.
-    failed: BTreeSet<String>,
+    /// What they are rendered from; `None`: nothing is answered.
+    of: Option<(Arc<Instance>, usize)>,
+    /// The trees that were asked for, by paths below the dialect's own prefix. EC2's stand below `/<version>/`: `""` is
+    /// that directory itself, `meta-data/instance-id` a leaf.
+    trees: OnceBox<Trees>,
+    /// What an installer asks for: made by a child, which no guest may wait for.
+    install: Option<Box<Installed>>,
     /// When these answers came to be, for `Last-Modified`.
     pub made: SystemTime,
     /// What was signed for this NIC.
     pub proofs: Arc<Proofs>,
 }
 
+/// One for each dialect, in the order of [`Dialect::ALL`].
+type Trees = [OnceBox<Tree>; Dialect::ALL.len()];
+
+/// Installers' files.
+#[derive(Debug, Clone, PartialEq)]
+struct Installed {
+    tree: Tree,
+    /// Files that there should be and are not, by path.
+    failed: BTreeSet<String>,
+}
+
 impl Default for Answers {
     /// Answers nothing.
     fn default() -> Self {
         Self {
-            trees: BTreeMap::new(),
-            failed: BTreeSet::new(),
+            of: None,
+            trees: OnceBox::new(),
+            install: None,
             made: SystemTime::UNIX_EPOCH,
             proofs: Arc::default(),
         }
     }
 }
 
+impl Clone for Answers {
+    /// What was rendered until now is rendered anew where it is asked for.
+    fn clone(&self) -> Self {
+        Self {
+            of: self.of.clone(),
+            trees: OnceBox::new(),
+            install: self.install.clone(),
+            made: self.made,
+            proofs: Arc::clone(&self.proofs),
+        }
+    }
+}
+
+impl fmt::Debug for Answers {
+    /// Says whose they are: what they hold may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = self.of.as_ref();
+        let of = of.map(|(instance, nic)| (instance.name.as_str(), nic));
+        f.debug_tuple("Answers").field(&of).finish()
+    }
+}
+
 impl Answers {
+    /// Everything that the guest of `instance` may read through its NIC number `nic`, which came to be at `made`.
+    pub fn of(instance: Arc<Instance>, nic: usize, made: SystemTime) -> Self {
+        Self {
+            of: Some((instance, nic)),
+            made,
+            ..Self::default()
+        }
+    }
+
     /// Adds the files that an installer asks for, by path, and the paths of those that could not be made.
     pub fn install(&mut self, files: &BTreeMap<String, Bytes>, failed: BTreeSet<String>) {
-        self.failed = failed;
         let tree = Tree::from(install::directory(files));
-        self.trees.insert(Dialect::Install, tree);
+        self.install = Some(Box::new(Installed { tree, failed }));
     }
 
     /// Whether an installer's file should be at `path` and could not be made.
     pub fn is_failed(&self, path: &str) -> bool {
-        self.failed.contains(path)
+        let install = self.install.as_ref();
+        install.is_some_and(|install| install.failed.contains(path))
     }
 
     /// Looks `path` up, which has neither a leading, a trailing nor a double slash.
     pub fn get(&self, dialect: Dialect, version: Version, path: &str) -> Option<Answer<'_>> {
-        self.trees.get(&dialect)?.get(version, path)
+        self.tree(dialect)?.get(version, path)
     }
 
     /// Returns everything below `path`, each with what is left of its path; `None` for a directory.
@@ -95,8 +144,23 @@ impl Answers {
         version: Version,
         path: &str,
     ) -> impl Iterator<Item = (&str, Option<Answer<'_>>)> {
-        let tree = self.trees.get(&dialect).into_iter();
+        let tree = self.tree(dialect).into_iter();
         tree.flat_map(move |tree| tree.below(version, path))
+    }
+
+    /// The tree of a dialect that answers this instance.
+    fn tree(&self, dialect: Dialect) -> Option<&Tree> {
+        if dialect == Dialect::Install {
+            return self.install.as_ref().map(|install| &install.tree);
+        }
+        let (instance, nic) = self.of.as_ref()?;
+        if !instance.options.dialects.has(dialect) {
+            return None;
+        }
+        let trees = self.trees.get_or_init(Box::default);
+        let mut all = Dialect::ALL.into_iter().zip(trees);
+        let (_, tree) = all.find(|(one, _)| *one == dialect)?;
+        Some(tree.get_or_init(|| Box::new(directory(instance, *nic, dialect).into())))
     }
 }
 
@@ -179,37 +243,25 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Renders everything that the guest of `instance` may read through its NIC number `nic`.
+/// Everything that the guest of `instance` may read through its NIC number `nic`.
 pub fn answers(instance: &Instance, nic: usize) -> Answers {
-    answers_made(instance, nic, SystemTime::now())
+    Answers::of(Arc::new(instance.clone()), nic, SystemTime::now())
 }
 
-/// Renders as [`answers`] does, with the time given.
-pub fn answers_made(instance: &Instance, nic: usize, made: SystemTime) -> Answers {
+/// Renders one dialect.
+fn directory(instance: &Instance, nic: usize, dialect: Dialect) -> tree::Directory {
     // The other dialects say the same as EC2's, in their own words.
     let ec2 = ec2::directory(instance, nic);
-    let mut trees = BTreeMap::new();
-    for dialect in instance.options.dialects.iter() {
-        let directory = match dialect {
-            Dialect::Ec2 => continue,
-            Dialect::NoCloud => nocloud::directory(instance, &ec2),
-            Dialect::OpenStack => openstack::directory(instance, &ec2),
-            Dialect::Gce => gce::directory(instance, nic, &ec2),
-            Dialect::DigitalOcean => digitalocean::directory(instance, &ec2),
-            Dialect::Hetzner => hetzner::directory(instance, nic, &ec2),
-            Dialect::Vultr => vultr::directory(instance, &ec2),
-            Dialect::Install => continue,
-        };
-        trees.insert(dialect, Tree::from(directory));
-    }
-    if instance.options.dialects.has(Dialect::Ec2) {
-        trees.insert(Dialect::Ec2, Tree::from(ec2));
-    }
-    Answers {
-        trees,
-        failed: BTreeSet::new(),
-        made,
-        proofs: Arc::default(),
+    match dialect {
+        Dialect::Ec2 => ec2,
+        Dialect::NoCloud => nocloud::directory(instance, &ec2),
+        Dialect::OpenStack => openstack::directory(instance, &ec2),
+        Dialect::Gce => gce::directory(instance, nic, &ec2),
+        Dialect::DigitalOcean => digitalocean::directory(instance, &ec2),
+        Dialect::Hetzner => hetzner::directory(instance, nic, &ec2),
+        Dialect::Vultr => vultr::directory(instance, &ec2),
+        // Made elsewhere, see [`Answers::install`].
+        Dialect::Install => tree::Directory::default(),
     }
 }
 

@@ -32,6 +32,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::admin::{Holder, of_silence};
+
 pub use self::elder::{Bequest, Elder, Household};
 pub use self::heir::{Conversation, Inheritance, Outcome, inherit};
 pub use self::lease::Lease;
@@ -93,9 +95,15 @@ pub enum TakeOverError {
     #[error("the running metad refuses to be taken over: {0}")]
     Refused(String),
     #[error(
-        "the running metad cannot be understood\nhelp: it may be of another version; stop it and start this one: guests wait meanwhile"
+        "the running metad cannot be understood\nhelp: it may be of another version: stop it and start this one; guests are not answered in between"
     )]
     Misunderstood(#[source] io::Error),
+    #[error("the running metad did not answer within {} s{}", after.as_secs(), of_silence(holder.as_ref()))]
+    Silent {
+        after: Duration,
+        /// Its process, where that is to be found.
+        holder: Option<Holder>,
+    },
     #[error("the running metad ended while it was being taken over")]
     Gone(#[source] io::Error),
     #[error("the running metad has gone on serving: this one took too long")]

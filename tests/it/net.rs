@@ -3,10 +3,12 @@
 //! Every test has a host of its own and runs inside a sandbox; none may touch the machine's own network.
 
 mod attacks;
+mod benches;
 mod broken;
 mod conformance;
 mod containers;
 mod control;
+mod demo;
 mod drops;
 mod edges;
 mod failed;
@@ -15,6 +17,7 @@ mod going_on;
 mod guard;
 mod handover;
 mod host;
+mod hung;
 mod identity;
 mod install;
 pub(crate) mod ipv6;
@@ -27,10 +30,12 @@ mod path;
 mod policy;
 mod reach;
 mod records;
+mod scale;
 mod siege;
 mod spoof;
 mod taps;
 mod together;
+mod up;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -4,7 +4,15 @@
 //! another one of the same run. What must be right at any speed (nothing lost, nothing mixed up) is a target, too, and the
 //! tests hold it with a short run.
 
+pub mod contenders;
 pub mod flood_guard;
+pub mod latency;
+pub mod plot;
+pub mod requests;
+pub mod rounds;
+pub mod scale;
+pub mod token;
+pub mod user_data;
 pub mod worst_guest;
 
 use std::time::Duration;
@@ -12,8 +20,19 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use self::plot::Plot;
+
 /// Every bench, by name.
-pub const ALL: &[Bench] = &[worst_guest::BENCH, flood_guard::BENCH];
+pub const ALL: &[Bench] = &[
+    requests::CONNECT,
+    requests::KEEPALIVE,
+    latency::BENCH,
+    token::BENCH,
+    user_data::BENCH,
+    scale::BENCH,
+    worst_guest::BENCH,
+    flood_guard::BENCH,
+];
 
 /// One question.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +62,8 @@ pub struct Outcome {
     pub targets: Vec<Target>,
     /// Sentences that belong to the numbers.
     pub notes: Vec<String>,
+    /// What of it is worth a picture.
+    pub plots: Vec<Plot>,
 }
 
 /// One thing that was measured.
@@ -62,6 +83,8 @@ pub enum Cell {
     /// A second.
     Rate(f64),
     Ratio(f64),
+    /// In the unit of its column or target.
+    Number(f64),
 }
 
 /// What was to be reached.
@@ -110,6 +133,7 @@ impl Outcome {
             "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
             "targets": self.targets.iter().map(target).collect::<Vec<_>>(),
             "notes": self.notes,
+            "plots": self.plots.iter().map(Plot::json).collect::<Vec<_>>(),
         })
     }
 }
@@ -129,6 +153,7 @@ impl Cell {
             Self::Time(time) => format!("{} ms", time.as_millis()),
             Self::Rate(rate) => format!("{rate:.0}/s"),
             Self::Ratio(ratio) => format!("{ratio:.2} ×"),
+            Self::Number(number) => format!("{number:.1}"),
         }
     }
 
@@ -137,14 +162,16 @@ impl Cell {
             Self::Nothing => Value::Null,
             Self::Count(count) => json!(count),
             Self::Time(time) => json!(time.as_secs_f64() * 1e6),
-            Self::Rate(number) | Self::Ratio(number) => json!(number),
+            Self::Rate(number) | Self::Ratio(number) | Self::Number(number) => json!(number),
         }
     }
 
     fn key(self, column: &str) -> String {
         match self {
             Self::Time(_) => format!("{column}-us"),
-            Self::Nothing | Self::Count(_) | Self::Rate(_) | Self::Ratio(_) => column.to_owned(),
+            Self::Nothing | Self::Count(_) | Self::Rate(_) | Self::Ratio(_) | Self::Number(_) => {
+                column.to_owned()
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 pub use self::cable::Cable;
 pub use self::client::{Reply, Request};
 pub use self::counters::Counters;
-pub use self::daemon::{Daemon, Settings, binary};
+pub use self::daemon::{Daemon, Settings, binary, task};
 pub use self::guest::{Guest, Plug};
 pub use self::namespace::Namespace;
 pub use self::snapshot::Snapshot;

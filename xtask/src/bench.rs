@@ -3,6 +3,8 @@
 //! The benches themselves are the laboratory's (`metad_tests::bench`), where the tests run them short. Nothing here ever
 //! measures in the machine's own namespace.
 
+mod draw;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -23,6 +25,9 @@ pub(crate) struct Options {
     /// Also write what was measured to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also draw it, as SVG files in this directory
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
     /// Seconds instead of minutes: shows whether all is right, and no number worth keeping
     #[arg(long)]
     short: bool,
@@ -51,21 +56,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return measure(options);
     }
     setup::ensure(Purpose::Net)?;
-    let profile = if options.debug { "debug" } else { "release" };
-    let mut build = shell::cargo();
-    build.args(["build", "--package", "metad"]);
-    build.args((!options.debug).then_some("--release"));
-    say(&format!("building metad ({profile})"));
-    shell::run(&mut build)?;
-    let daemon = shell::target()?.join(profile).join("metad");
-    let mut inside = Command::new(std::env::current_exe().context("cannot find this executable")?);
+    let built = build(options)?;
+    let mut inside = Command::new(built.join("xtask"));
     inside.args(["bench", "--measure"]);
     inside.args(options.names.iter().map(|bench| bench.name));
     inside.args(options.short.then_some("--short"));
     if let Some(file) = &options.json {
         inside.arg("--json").arg(std::path::absolute(file)?);
     }
-    inside.env("METAD_BIN", daemon);
+    if let Some(directory) = &options.plot {
+        inside.arg("--plot").arg(std::path::absolute(directory)?);
+    }
+    inside.env("METAD_BIN", built.join("metad"));
+    inside.env("METAD_PREDECESSOR", built.join("predecessor"));
     // An error says where it comes from; a backtrace would bury that.
     inside.env("RUST_BACKTRACE", "0");
     let code = if shell::is_root() {
@@ -76,7 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             "network namespaces need root\n  help: run `cargo xtask bench` as root, or where sudo works"
         );
         let mut sudo = Command::new("sudo");
-        sudo.arg("--preserve-env=PATH,METAD_BIN")
+        sudo.arg("--preserve-env=PATH,METAD_BIN,METAD_PREDECESSOR")
             .arg(std::env::current_exe()?)
             .arg("sandbox");
         sudo.arg(inside.get_program()).args(inside.get_args());
@@ -91,6 +94,28 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             .unwrap_or(1)
     };
     Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Builds whoever answers and whoever asks, each on its own, so that the features of one do not change another; says where
+/// they are.
+fn build(options: &Options) -> Result<PathBuf> {
+    let profile = if options.debug { "debug" } else { "release" };
+    for package in [
+        &["metad"][..],
+        &["metad-tests", "--bin", "predecessor"],
+        // The load is made by this program: built without care, it would take the processors from whoever answers.
+        &["xtask"],
+    ] {
+        let mut cargo = shell::cargo();
+        cargo.args(["build", "--package"]).args(package);
+        cargo.args((!options.debug).then_some("--release"));
+        say(&format!(
+            "building {} ({profile})",
+            package.last().unwrap_or(&"")
+        ));
+        shell::run(&mut cargo)?;
+    }
+    Ok(shell::target()?.join(profile))
 }
 
 /// The part that runs in the sandbox.
@@ -118,6 +143,12 @@ fn measure(options: &Options) -> Result<ExitCode> {
         say(&format!("measured in {}", duration(began.elapsed())));
         if !outcome.is_right() {
             failed.push(bench.name);
+        }
+        if let Some(directory) = &options.plot {
+            let drawn = draw::draw(directory, bench.name, &outcome.plots)?;
+            for name in drawn {
+                say(&format!("drawn: {name}"));
+            }
         }
         measured.insert(bench.name.to_owned(), outcome.json());
     }
@@ -236,6 +267,7 @@ mod tests {
         let options = Options {
             names: Vec::new(),
             json: None,
+            plot: None,
             short: true,
             debug: true,
             measure: true,

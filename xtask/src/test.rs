@@ -153,6 +153,7 @@ fn run_floor(floor: Floor, filter: Option<&str>, tests: &Tests, report: &Path) -
         // An error says where it comes from; sixty frames of libtest do not.
         command.env("RUST_LIB_BACKTRACE", "0");
         command.env("METAD_BIN", shell::target()?.join("debug/metad"));
+        command.env("METAD_XTASK", std::env::current_exe()?);
         if required() {
             command.env(needs::MODE, "require");
         }
@@ -178,7 +179,14 @@ fn in_its_place(floor: Floor, binary: &Path) -> Result<Command> {
         command
     } else if shell::may_sudo() {
         let mut command = plain(Path::new("sudo"));
-        let kept = [needs::REPORT, needs::MODE, "METAD_BIN", "PATH"].join(",");
+        let kept = [
+            needs::REPORT,
+            needs::MODE,
+            "METAD_BIN",
+            "METAD_XTASK",
+            "PATH",
+        ]
+        .join(",");
         command.arg(format!("--preserve-env={kept}"));
         command.arg(&own).arg("sandbox").arg(binary);
         command

@@ -13,7 +13,8 @@ use tokio::net::UnixListener;
 
 use crate::config::{LAYOUT, LEDGER, SOCKET, TOKEN_KEY};
 
-const LOCK: &str = "lock";
+/// What a daemon of this name holds, with its process id.
+pub(super) const LOCK: &str = "lock";
 /// Where the next daemon asks to take over.
 const SUCCESSOR: &str = "successor.sock";
 /// A socket before it gets its name.
@@ -35,7 +36,7 @@ pub struct Claim {
 /// A name that cannot be had, or a socket that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("a metad with its run directory at {} is running already{}\nhelp: `metad status` shows it, `metad down` stops it", run_dir.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    #[error("a metad with its run directory at {} is running already{}\nhelp: `metad status` shows it, `metad down` stops it, and `metad serve --take-over` takes its place with no request lost (`systemctl restart` where systemd runs it)", run_dir.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     Taken { run_dir: PathBuf, pid: Option<u32> },
     #[error("cannot {what} {}{}", path.display(), for_root(source))]
     Io {
@@ -185,6 +186,17 @@ impl Claim {
     /// Removes what says that a metad has not left cleanly, and keeps the directory and the key of the guests' tokens.
     pub fn leave(self) -> Result<(), Error> {
         for name in PASSING {
+            remove_if_there(&self.run_dir.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is of one daemon's life, and leaves the name taken: for whoever comes next, what has it is a metad's.
+    ///
+    /// # Errors
+    /// Something of it cannot be removed.
+    pub fn leave_taken(self) -> Result<(), Error> {
+        for name in PASSING.into_iter().filter(|name| *name != LOCK) {
             remove_if_there(&self.run_dir.join(name))?;
         }
         Ok(())
@@ -342,7 +354,7 @@ fn same_file(file: &File, path: &Path) -> bool {
     }
 }
 
-fn pid_in(lock: &mut File) -> Option<u32> {
+pub(super) fn pid_in(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
     lock.take(16).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()

@@ -11,14 +11,18 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::{Query, QueryError, Reply, Status};
+use super::{Holder, Query, QueryError, Reply, Status, of_silence};
+use crate::config::Name;
 use crate::settings::{Outcome, Refusal, Wish};
 use crate::signer::Certificate;
 
 /// How long the daemon may take for one answer. It never waits for anything while it makes one.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time between two attempts to reach a daemon that takes up nobody.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Octets; the largest user-data in base64 and a status with thousands of instances fit well.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
@@ -33,9 +37,11 @@ pub struct Client {
 /// A daemon that did not answer, or answered something else than was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("cannot ask the daemon at {}\nno metad of this name is running\nhelp: start it with `systemctl start metad`, or `metad serve` in a terminal", socket.display())]
+    #[error("cannot ask the daemon at {}\nno metad of this name is running\nhelp: {}", socket.display(), start(socket, running))]
     NotRunning {
         socket: PathBuf,
+        /// The names of those that do run here.
+        running: Vec<String>,
         #[source]
         source: io::Error,
     },
@@ -51,8 +57,13 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
-    #[error("the daemon at {} did not answer within {} s\nhelp: its log says what it is doing", socket.display(), after.as_secs_f32())]
-    Silent { socket: PathBuf, after: Duration },
+    #[error("the daemon at {} did not answer within {} s{}", socket.display(), after.as_secs_f32(), of_silence(holder.as_ref()))]
+    Silent {
+        socket: PathBuf,
+        after: Duration,
+        /// Its process, where that is to be found.
+        holder: Option<Holder>,
+    },
     #[error("the daemon at {} broke off its answer", socket.display())]
     Broken {
         socket: PathBuf,
@@ -154,10 +165,15 @@ impl Client {
     ) -> Result<(StatusCode, Bytes), ClientError> {
         match timeout(self.patience, self.exchange(method, path, body)).await {
             Ok(answer) => answer,
-            Err(_) => Err(ClientError::Silent {
-                socket: self.socket.clone(),
-                after: self.patience,
-            }),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    fn silent(&self) -> ClientError {
+        ClientError::Silent {
+            socket: self.socket.clone(),
+            after: self.patience,
+            holder: self.socket.parent().and_then(Holder::of),
         }
     }
 
@@ -167,9 +183,13 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|source| self.unreachable(source))?;
+        let stream = loop {
+            match UnixStream::connect(&self.socket).await {
+                // As many wait already as fit before the socket (unix(7)); the patience is the caller's.
+                Err(full) if full.kind() == io::ErrorKind::WouldBlock => sleep(AGAIN).await,
+                stream => break stream.map_err(|source| self.unreachable(source))?,
+            }
+        };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.broken(error))?;
@@ -206,7 +226,12 @@ impl Client {
             source.kind(),
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
         ) {
-            ClientError::NotRunning { socket, source }
+            let running = self.socket.parent().map(Holder::beside);
+            ClientError::NotRunning {
+                socket,
+                running: running.unwrap_or_default(),
+                source,
+            }
         } else if source.kind() == io::ErrorKind::PermissionDenied {
             ClientError::Denied { socket, source }
         } else {
@@ -225,6 +250,57 @@ impl Client {
         ClientError::Strange {
             socket: self.socket.clone(),
             status,
+        }
+    }
+}
+
+/// How to start the daemon of this socket, where those of these names run.
+fn start(socket: &Path, running: &[String]) -> String {
+    let directory = socket.parent().and_then(Path::file_name);
+    let usual = directory.is_some_and(|name| name == Name::default().as_str());
+    let start = match usual {
+        true => "start it with `systemctl start metad`, or `metad serve` in a terminal",
+        false => "start it with `metad serve`, with the same --name or --config",
+    };
+    if running.is_empty() {
+        return start.to_owned();
+    }
+    let running: Vec<String> = running.iter().map(|name| format!("`{name}`")).collect();
+    let running = running.join(", ");
+    format!("{start}; --name or --config says which is meant, and running here: {running}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_a_daemon_that_does_not_run_is_told_of_those_that_do() {
+        let names = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        for (socket, running, expected) in [
+            (
+                "/run/metad/admin.sock",
+                names(&[]),
+                "start it with `systemctl start metad`, or `metad serve` in a terminal",
+            ),
+            (
+                "/run/metad/admin.sock",
+                names(&["lab", "test"]),
+                "start it with `systemctl start metad`, or `metad serve` in a terminal; --name or --config says which is meant, and running here: `lab`, `test`",
+            ),
+            (
+                "/run/lab/admin.sock",
+                names(&[]),
+                "start it with `metad serve`, with the same --name or --config",
+            ),
+            (
+                "/run/lab/admin.sock",
+                names(&["metad"]),
+                "start it with `metad serve`, with the same --name or --config; --name or --config says which is meant, and running here: `metad`",
+            ),
+        ] {
+            let told = start(Path::new(socket), &running);
+            assert_eq!(told, expected, "{socket} {running:?}");
         }
     }
 }

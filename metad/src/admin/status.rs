@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use metad_common::reason::Reason;
 use serde::{Deserialize, Serialize};
 
-use crate::inventory::{Hosted, Snapshot};
+use crate::inventory::{Hosted, Slot, Snapshot};
 use crate::limits::{Counts, Limit};
 
 /// One metad, now.
@@ -153,6 +154,36 @@ impl Status {
             counters,
             limits: limits(met),
         }
+    }
+
+    /// Adds a limit that the kernel programs hold: everybody's refusals from the counter of `reason`, and each
+    /// instance's from those of its NICs, by slot.
+    pub fn met_by_slot(&mut self, limit: &str, reason: Reason, refused: &BTreeMap<Slot, u64>) {
+        let Some(all) = self
+            .counters
+            .dropped
+            .get(reason.name())
+            .filter(|it| **it > 0)
+        else {
+            return;
+        };
+        self.limits.insert(limit.to_owned(), *all);
+        for instance in &mut self.instances {
+            let slots = instance.nics.iter().filter_map(|nic| nic.slot);
+            let met: u64 = slots.filter_map(|slot| refused.get(&slot)).sum();
+            if met > 0 {
+                instance.limits.insert(limit.to_owned(), met);
+            }
+        }
+    }
+}
+
+impl Counters {
+    /// Whether a frame was ever dropped for this reason.
+    pub fn is_dropped(&self, reason: Reason) -> bool {
+        self.dropped
+            .get(reason.name())
+            .is_some_and(|count| *count > 0)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use metad_common::reason::Reason;
 use tokio::sync::watch;
 
 use super::*;
@@ -173,6 +174,27 @@ fn status_is_written_as_documented() {
         "limits": {"requests": 7}
     });
     assert_eq!(serde_json::to_value(example()).unwrap(), expected);
+}
+
+#[test]
+fn a_limit_of_the_kernels_is_laid_to_the_instances_of_its_slots() {
+    let reason = Reason::ConnectionLimit;
+    for (case, dropped, refused, all, of_web1) in [
+        ("nobody met it", None, vec![], None, None),
+        ("one did", Some(9), vec![(1, 9)], Some(9), Some(9)),
+        ("whose slot is gone", Some(9), vec![(2, 9)], Some(9), None),
+        ("counted as none", Some(0), vec![(1, 9)], None, None),
+    ] {
+        let mut status = example();
+        let dropped = dropped.map(|count| (reason.name().to_owned(), count));
+        status.counters.dropped.extend(dropped);
+        let refused = refused.into_iter().collect();
+        status.met_by_slot("connections", reason, &refused);
+        assert_eq!(status.limits.get("connections").copied(), all, "{case}");
+        let web1 = &status.instances[0].limits;
+        assert_eq!(web1.get("connections").copied(), of_web1, "{case}");
+        assert_eq!(web1.get("requests"), Some(&7), "{case}: the others stay");
+    }
 }
 
 #[test]

@@ -1,19 +1,16 @@
 //! `metad down`: the host after it is the host before metad ever served.
 
+mod stop;
+
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
-
+use self::stop::Patience;
 use super::{block_on, report, report::Unwritten};
-use crate::admin::{Claim, Client, ClientError, Error};
+use crate::admin::Claim;
 use crate::config::Config;
 use crate::datapath::{self, Traces};
 use crate::exit;
 use crate::settings::Files;
-
-/// How long a daemon may take to end after it was asked to.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What was found and removed, in words, and what stayed.
 #[derive(Debug, Default)]
@@ -22,14 +19,27 @@ pub struct Removed {
     pub problems: Vec<anyhow::Error>,
 }
 
+/// How the daemon ended.
+#[derive(Debug)]
+struct Stopped {
+    /// There was one.
+    any: bool,
+    /// Why it did not end by itself.
+    force: Option<String>,
+}
+
 /// Stops the daemon, removes what is left, and says so.
 pub(super) fn run(config: &Config, purge: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let stopped = stop(config)?;
+    let asked = stop::ask(config)?;
     // Claimed before anything is touched, so that no daemon starts meanwhile.
     let unclean = Claim::was_taken(&config.run_dir());
-    let claim = match Claim::is_kept(&config.run_dir()) {
-        true => Some(claim(config)?),
-        false => None,
+    let (claim, force) = match Claim::is_kept(&config.run_dir()) {
+        true => {
+            let (name, run_dir) = (config.name.as_str(), config.run_dir());
+            let (claim, force) = stop::claim(name, &run_dir, &asked, Patience::default())?;
+            (Some(claim), force)
+        }
+        false => (None, None),
     };
     let mut removed = Removed::default();
     // Without these, a namespace or an interface of this name is somebody else's.
@@ -57,7 +67,11 @@ pub(super) fn run(config: &Config, purge: bool, out: &mut dyn Write) -> anyhow::
         }
     }
     let kept = !purge && config.state_dir().exists();
-    tell(config, stopped, &removed, kept, out).map_err(Unwritten)?;
+    let stopped = Stopped {
+        any: asked.anybody(),
+        force,
+    };
+    tell(config, &stopped, &removed, kept, out).map_err(Unwritten)?;
     for problem in &removed.problems {
         // The exit code tells too, should nobody read this.
         let _ = io::stderr().write_all(report::text(problem).as_bytes());
@@ -82,55 +96,26 @@ pub async fn remove(config: &Config) -> Removed {
     }
 }
 
-/// Asks a running daemon to end. `false`: there was none.
-fn stop(config: &Config) -> anyhow::Result<bool> {
-    match block_on(Client::new(&config.admin_socket()).stop())? {
-        Ok(()) => Ok(true),
-        // It ends already, and hears no more; whether it does, its claim will tell.
-        Err(ClientError::Broken { .. }) => Ok(true),
-        Err(ClientError::NotRunning { .. }) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Waits until the daemon has let go of its name.
-fn claim(config: &Config) -> anyhow::Result<Claim> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match Claim::take(&config.run_dir()) {
-            Err(Error::Taken { .. }) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(50))
-            }
-            Err(Error::Taken { pid, .. }) => {
-                let (whom, how) = match pid {
-                    Some(pid) => (format!("process {pid}"), format!("`kill {pid}`")),
-                    None => ("it".to_owned(), "`kill`".to_owned()),
-                };
-                return Err(anyhow!(
-                    "cannot stop the metad called `{}`: {whom} still runs after {} s\nhelp: end it with {how}, then run `metad down` again",
-                    config.name,
-                    PATIENCE.as_secs()
-                ));
-            }
-            claimed => return Ok(claimed?),
-        }
-    }
-}
-
 fn tell(
     config: &Config,
-    stopped: bool,
+    stopped: &Stopped,
     removed: &Removed,
     kept: bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    if stopped {
-        writeln!(out, "stopped the metad called `{}`", config.name)?;
+    match &stopped.force {
+        Some(why) => writeln!(
+            out,
+            "ended the metad called `{}` by force: {why}",
+            config.name
+        )?,
+        None if stopped.any => writeln!(out, "stopped the metad called `{}`", config.name)?,
+        None => {}
     }
     for what in &removed.what {
         writeln!(out, "removed {what}")?;
     }
-    if !stopped && removed.what.is_empty() && removed.problems.is_empty() {
+    if !stopped.any && removed.what.is_empty() && removed.problems.is_empty() {
         writeln!(
             out,
             "nothing of a metad called `{}` is on this host",
@@ -149,6 +134,8 @@ fn tell(
 
 #[cfg(test)]
 mod tests {
+    use anyhow::anyhow;
+
     use super::*;
 
     #[test]
@@ -161,38 +148,49 @@ mod tests {
                 .map(|problem| anyhow!((*problem).to_owned()))
                 .collect(),
         };
+        let stopped = |any, force: Option<&str>| Stopped {
+            any,
+            force: force.map(str::to_owned),
+        };
         for (case, stopped, kept, removed, expected) in [
             (
                 "nothing there",
-                false,
+                stopped(false, None),
                 false,
                 removed(&[], &[]),
                 "nothing of a metad called `metad` is on this host\n",
             ),
             (
+                "by force",
+                stopped(true, Some("its process, 7, was stopped")),
+                false,
+                removed(&["interface metad0"], &[]),
+                "ended the metad called `metad` by force: its process, 7, was stopped\nremoved interface metad0\n",
+            ),
+            (
                 "clean stop",
-                true,
+                stopped(true, None),
                 true,
                 removed(&[], &[]),
                 "stopped the metad called `metad`\nkept /var/lib/metad: settings, passwords and keys; --purge removes them\n",
             ),
             (
                 "after a crash",
-                false,
+                stopped(false, None),
                 false,
                 removed(&["pins /sys/fs/bpf/metad", "interface metad0"], &[]),
                 "removed pins /sys/fs/bpf/metad\nremoved interface metad0\n",
             ),
             (
                 "only failures",
-                false,
+                stopped(false, None),
                 false,
                 removed(&[], &["cannot remove x"]),
                 "",
             ),
         ] {
             let mut out = Vec::new();
-            tell(&config, stopped, &removed, kept, &mut out).unwrap();
+            tell(&config, &stopped, &removed, kept, &mut out).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{case}");
         }
     }

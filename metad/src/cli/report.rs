@@ -183,6 +183,7 @@ mod tests {
                 "no daemon",
                 ClientError::NotRunning {
                     socket: socket(),
+                    running: Vec::new(),
                     source: io(io::ErrorKind::NotFound),
                 }
                 .into(),

@@ -103,6 +103,7 @@ async fn follow(config: Config, manner: Manner) -> Result<()> {
     let made = Made {
         traces: Traces::ALL,
         whole: true,
+        found: false,
     };
     end(&config, manner, claim, &made, served).await
 }
@@ -113,6 +114,9 @@ struct Made {
     traces: Traces,
     /// All of it is there, so that another daemon can go on with it.
     whole: bool,
+    /// The namespace is one that an earlier daemon or `metad up` had made. It outlives a daemon that fails: a confined
+    /// one could neither remove it nor make it anew, and whoever starts it again would fail for good.
+    found: bool,
 }
 
 impl Default for Made {
@@ -120,6 +124,7 @@ impl Default for Made {
         Self {
             traces: Traces::NONE,
             whole: false,
+            found: false,
         }
     }
 }
@@ -167,7 +172,20 @@ async fn end(
         return served.map(drop);
     }
     sockets::forget();
-    if clean(config, made.traces, "removed").await {
+    let stays = served.is_err() && made.found;
+    let traces = Traces {
+        namespace: made.traces.namespace && !stays,
+        ..made.traces
+    };
+    let clean = clean(config, traces, "removed").await;
+    if stays {
+        tracing::info!(
+            "left the network namespace, which was there before; `metad down` removes it"
+        );
+        if let Err(error) = claim.leave_taken() {
+            tracing::warn!(%error, "the run directory is not as it was; `metad down` removes it");
+        }
+    } else if clean {
         // A lock that is left there would say that a daemon was killed, and that what has the name is its.
         let left = match kept_by_systemd(&config.run_dir()) {
             true => claim.leave(),
@@ -215,7 +233,7 @@ async fn serve_claimed(
         namespace,
         datapath,
         ledger,
-    } = ground::lay(config, past, &file, &mut made.traces).await?;
+    } = ground::lay(config, past, &file, made).await?;
     let mut kept = sockets::kept();
     if ledger.is_none() {
         // Nobody knows whose connections wait there.

@@ -8,6 +8,7 @@ use super::table::Table;
 use super::{block_on, report::Unwritten, report::printable};
 use crate::admin::{AttachedBy, Client, Counters, InstanceStatus, Role, Status};
 use crate::config::Config;
+use crate::datapath::buckets;
 use crate::exit;
 use crate::limits::Limit;
 use crate::netns::queues::Queue;
@@ -191,7 +192,10 @@ fn limits(status: &Status) -> Table<4> {
         }
         let limit = Limit::ALL.iter().find(|limit| limit.name() == name);
         let queue = Queue::ALL.iter().find(|queue| queue.name() == name);
-        let sentence = limit.map(|limit| limit.sentence());
+        let sentence = match name.as_str() {
+            buckets::CONNECTIONS => Some(buckets::SENTENCE),
+            _ => limit.map(|limit| limit.sentence()),
+        };
         let sentence = sentence
             .or(queue.map(|queue| queue.sentence()))
             .unwrap_or("");

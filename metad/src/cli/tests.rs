@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 
 use super::*;
+use crate::datapath::buckets;
 use crate::limits::Limit;
 use crate::netns::queues::Queue;
 
@@ -253,6 +254,11 @@ fn every_reason_is_documented() {
 #[test]
 fn every_limit_is_documented() {
     let mut table = "| limit | what happened |\n|---|---|\n".to_owned();
+    table.push_str(&format!(
+        "| `{}` | {} |\n",
+        buckets::CONNECTIONS,
+        buckets::SENTENCE
+    ));
     for limit in Limit::ALL {
         table.push_str(&format!("| `{}` | {} |\n", limit.name(), limit.sentence()));
     }
@@ -260,6 +266,16 @@ fn every_limit_is_documented() {
         table.push_str(&format!("| `{}` | {} |\n", queue.name(), queue.sentence()));
     }
     assert_documented("docs/operations.md", "LIMITS", &table);
+}
+
+#[test]
+fn every_number_of_the_limits_is_documented() {
+    let mut table = "| key | from | to |\n|---|---|---|\n".to_owned();
+    for (key, range) in crate::config::LIMIT_NUMBERS {
+        let (least, most) = range.into_inner();
+        table.push_str(&format!("| `{key}` | {least} | {most} |\n"));
+    }
+    assert_documented("docs/operations.md", "LIMIT NUMBERS", &table);
 }
 
 #[test]

@@ -19,6 +19,16 @@ pub enum UnreadLedger {
     Unusable(PathBuf, #[source] LedgerError),
 }
 
+impl UnreadLedger {
+    /// Whether there is none.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Unread(_, error) => error.kind() == io::ErrorKind::NotFound,
+            Self::Unusable(..) => false,
+        }
+    }
+}
+
 /// Writes the ledger down.
 #[derive(Debug)]
 pub struct LedgerFile {

@@ -83,6 +83,20 @@ const CONNECTIONS: RangeInclusive<u32> = 1..=4_096;
 const WAITERS: RangeInclusive<u32> = 0..=4_096;
 const SECONDS: RangeInclusive<u32> = 1..=3_600;
 
+/// What each number may be, by its key; for documents.
+pub const NUMBERS: [(&str, RangeInclusive<u32>); 10] = [
+    ("connections-per-second", RATES),
+    ("connections-burst", RATES),
+    ("requests-per-second", RATES),
+    ("requests-burst", RATES),
+    ("open-connections", CONNECTIONS),
+    ("served-connections", CONNECTIONS),
+    ("waiters", WAITERS),
+    ("head-seconds", SECONDS),
+    ("body-seconds", SECONDS),
+    ("connection-seconds", SECONDS),
+];
+
 /// Reads `[limits]`.
 pub(super) fn limits(table: &Section<'_, '_>) -> Result<Limits, Mistake> {
     table.only(&[
@@ -149,18 +163,60 @@ fn agree(table: &Section<'_, '_>, limits: &Limits) -> Result<(), Mistake> {
     } = limits;
     // Whichever of the two is written is the one to complain about.
     if served > open {
-        return Err(table.mistake(
+        let mistake = table.mistake(
             &["served-connections", "open-connections"],
             format!("{served} connections of a guest can be served only where so many may be open, and `open-connections` is {open}"),
+        );
+        return Err(unwritten(
+            table,
+            mistake,
+            &[
+                (
+                    "served-connections",
+                    *served,
+                    &format!("one of {open} or less"),
+                ),
+                (
+                    "open-connections",
+                    *open,
+                    &format!("one of {served} or more"),
+                ),
+            ],
         ));
     }
     if waiters >= served {
-        return Err(table.mistake(
+        let mistake = table.mistake(
             &["waiters", "served-connections"],
             format!("a guest with {waiters} requests waiting could ask for nothing else, since `served-connections` is {served}"),
+        );
+        return Err(unwritten(
+            table,
+            mistake,
+            &[
+                ("waiters", *waiters, &format!("one below {served}")),
+                (
+                    "served-connections",
+                    *served,
+                    &format!("one above {waiters}"),
+                ),
+            ],
         ));
     }
     Ok(())
+}
+
+/// Says which of the numbers in the way nobody has written, and what to write: `(key, number, what fits)`.
+fn unwritten(
+    table: &Section<'_, '_>,
+    mistake: Mistake,
+    numbers: &[(&str, usize, &str)],
+) -> Mistake {
+    match numbers.iter().find(|(key, ..)| table.get(key).is_none()) {
+        Some((key, number, fits)) => mistake.help(format!(
+            "`{key}` is {number} where it is not written: write {fits}"
+        )),
+        None => mistake,
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +264,35 @@ mod tests {
             .lines()
             .filter(|line| !line.starts_with('#') && line.contains(" = "));
         assert_eq!(keys.count(), 11, "every key, with its default");
+        for (key, range) in NUMBERS {
+            let begin = format!("{key} = ");
+            let line = section.lines().find(|line| line.starts_with(&begin));
+            let (_, range_there) = line.unwrap_or_default().split_once("  # ").unwrap();
+            let (least, most) = range.into_inner();
+            assert_eq!(range_there, format!("{least} to {most}"), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_number_has_the_range_that_is_written_down() {
+        for (key, range) in NUMBERS {
+            let (least, most) = range.into_inner();
+            let refused = format!("`{key}` is {{}}, and must be from {least} to {most}");
+            for (number, good) in [
+                (i64::from(least) - 1, false),
+                (i64::from(least), true),
+                (i64::from(most), true),
+                (i64::from(most) + 1, false),
+            ] {
+                let told = parse(&format!("{key} = {number}"))
+                    .err()
+                    .map(|fault| fault.problem);
+                // One that is in its range may contradict another one all the same.
+                let out_of_range =
+                    told.as_deref() == Some(&refused.replace("{}", &number.to_string()));
+                assert_eq!(!out_of_range, good, "{key} = {number}: {told:?}");
+            }
+        }
     }
 
     #[test]
@@ -253,15 +338,19 @@ mod tests {
             ),
             (
                 "waiters = 32",
-                "line 2, column 11: a guest with 32 requests waiting could ask for nothing else, since `served-connections` is 32",
+                "line 2, column 11: a guest with 32 requests waiting could ask for nothing else, since `served-connections` is 32\nhelp: `served-connections` is 32 where it is not written: write one above 32",
             ),
             (
                 "served-connections = 8",
-                "line 2, column 22: a guest with 16 requests waiting could ask for nothing else, since `served-connections` is 8",
+                "line 2, column 22: a guest with 16 requests waiting could ask for nothing else, since `served-connections` is 8\nhelp: `waiters` is 16 where it is not written: write one below 8",
+            ),
+            (
+                "served-connections = 8\nwaiters = 8",
+                "line 3, column 11: a guest with 8 requests waiting could ask for nothing else, since `served-connections` is 8",
             ),
             (
                 "open-connections = 20",
-                "line 2, column 20: 32 connections of a guest can be served only where so many may be open, and `open-connections` is 20",
+                "line 2, column 20: 32 connections of a guest can be served only where so many may be open, and `open-connections` is 20\nhelp: `served-connections` is 32 where it is not written: write one of 20 or less",
             ),
             (
                 "connection-per-second = 5",

@@ -169,17 +169,24 @@ impl<'t, 'text> Section<'t, 'text> {
         key: &str,
         choices: &[(&str, T)],
     ) -> Result<Option<T>, Mistake> {
-        let Some((text, at)) = self.text(key)? else {
+        let words = || listed(choices.iter().map(|(word, _)| *word));
+        let read = self.text(key).map_err(|mistake| {
+            let value = self.get(key).map(Spanned::get_ref);
+            let switch = value.and_then(DeValue::as_bool);
+            let meant = switch.map(|on| if on { "on" } else { "off" });
+            match meant.filter(|meant| choices.iter().any(|(word, _)| word == meant)) {
+                Some(meant) => mistake.help(format!("write `{key} = \"{meant}\"`")),
+                None => mistake.help(format!("{key} is one of {}", words())),
+            }
+        });
+        let Some((text, at)) = read? else {
             return Ok(None);
         };
         match choices.iter().find(|(word, _)| *word == text) {
             Some((_, choice)) => Ok(Some(*choice)),
             None => {
                 let mistake = Mistake::at(&at, format!("`{text}` is no {key}"));
-                Err(mistake.help(format!(
-                    "{key} is one of {}",
-                    listed(choices.iter().map(|(word, _)| *word))
-                )))
+                Err(mistake.help(format!("{key} is one of {}", words())))
             }
         }
     }

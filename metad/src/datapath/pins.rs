@@ -8,15 +8,33 @@ use aya::Ebpf;
 
 use crate::config::{Config, LAYOUT};
 
+/// What to do where there is no place to pin to.
+fn place(kind: Option<io::ErrorKind>) -> &'static str {
+    match kind {
+        Some(io::ErrorKind::ReadOnlyFilesystem) => READ_ONLY,
+        Some(_) | None => BPFFS,
+    }
+}
+
+const READ_ONLY: &str = "/sys/fs/bpf is read-only for this process: in a systemd unit, `ReadWritePaths=/sys/fs/bpf` opens it, as in dist/metad.service; elsewhere, `mount -o remount,rw /sys/fs/bpf`";
+
 const BPFFS: &str = "a BPF file system must be on /sys/fs/bpf: `mount -t bpf bpf /sys/fs/bpf` puts one there, and `metad check` says whether it is";
 
 /// Why something cannot be pinned.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
-    #[error("cannot create {}\nhelp: {BPFFS}", .0.display())]
+    #[error("cannot create {}\nhelp: {}", .0.display(), place(Some(.1.kind())))]
     Directory(PathBuf, #[source] io::Error),
-    #[error("cannot pin to {}\nhelp: {BPFFS}", .0.display())]
+    #[error("cannot pin to {}\nhelp: {}", .0.display(), place(kind_of(.1)))]
     Pin(PathBuf, #[source] aya::pin::PinError),
+}
+
+fn kind_of(error: &aya::pin::PinError) -> Option<io::ErrorKind> {
+    if let aya::pin::PinError::SyscallError(call) = error {
+        Some(call.io_error.kind())
+    } else {
+        None
+    }
 }
 
 /// Makes the directories of maps and links.
@@ -144,24 +162,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_pinned_says_how_to_mount_a_bpf_file_system() {
+    fn what_cannot_be_pinned_says_how_to_have_a_bpf_file_system_that_can_be_written() {
         let path = || PathBuf::from("/sys/fs/bpf/metad");
-        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
-        for error in [
-            PinError::Directory(path(), denied()),
-            PinError::Pin(
-                path(),
-                aya::pin::PinError::SyscallError(aya::sys::SyscallError {
-                    call: "BPF_OBJ_PIN",
-                    io_error: denied(),
-                }),
+        for (kind, advice) in [
+            (
+                io::ErrorKind::PermissionDenied,
+                "`mount -t bpf bpf /sys/fs/bpf`",
+            ),
+            (
+                io::ErrorKind::ReadOnlyFilesystem,
+                "`ReadWritePaths=/sys/fs/bpf`",
             ),
         ] {
-            let told = error.to_string();
-            assert!(
-                told.contains("\nhelp: ") && told.contains("`mount -t bpf bpf /sys/fs/bpf`"),
-                "{told}"
-            );
+            for error in [
+                PinError::Directory(path(), kind.into()),
+                PinError::Pin(
+                    path(),
+                    aya::pin::PinError::SyscallError(aya::sys::SyscallError {
+                        call: "BPF_OBJ_PIN",
+                        io_error: kind.into(),
+                    }),
+                ),
+            ] {
+                let told = error.to_string();
+                assert!(told.contains("\nhelp: ") && told.contains(advice), "{told}");
+            }
         }
     }
 }

@@ -81,7 +81,8 @@ pub(super) struct Shelf {
 /// The files that a record was read from, in the state they were in.
 #[derive(Debug, Default)]
 struct Known {
-    files: BTreeMap<PathBuf, Option<Mark>>,
+    /// One or two: a map's smallest node has room for eleven.
+    files: Vec<(PathBuf, Option<Mark>)>,
 }
 
 impl Finding {
@@ -97,7 +98,14 @@ impl Finding {
 
 impl Known {
     fn note(&mut self, path: &Path) {
-        self.files.insert(path.to_owned(), Mark::of(path));
+        let mark = Mark::of(path);
+        match self.files.iter_mut().find(|(known, _)| known == path) {
+            Some((_, known)) => *known = mark,
+            None => {
+                self.files.reserve_exact(1);
+                self.files.push((path.to_owned(), mark));
+            }
+        }
     }
 
     /// The files that may have had a writer while they were read.
@@ -111,7 +119,7 @@ impl Known {
     }
 
     fn is_among(&self, paths: &BTreeSet<PathBuf>) -> bool {
-        self.files.keys().any(|path| paths.contains(path))
+        self.files.iter().any(|(path, _)| paths.contains(path))
     }
 }
 
@@ -178,8 +186,9 @@ impl Shelf {
 
     /// Every file whose change may change a record, besides the directory's own.
     pub(super) fn dependencies(&self) -> BTreeSet<PathBuf> {
-        let files = self.known.values().flat_map(|known| known.files.keys());
+        let files = self.known.values().flat_map(|known| &known.files);
         files
+            .map(|(path, _)| path)
             .filter(|path| path.parent() != Some(&self.real))
             .cloned()
             .collect()
@@ -210,7 +219,8 @@ impl Shelf {
         let Some(known) = self.known.get(name) else {
             return true;
         };
-        paths.iter().any(|path| !known.files.contains_key(path))
+        let is_known = |path: &PathBuf| known.files.iter().any(|(known, _)| known == path);
+        paths.iter().any(|path| !is_known(path))
             || known
                 .files
                 .iter()

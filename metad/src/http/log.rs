@@ -1,16 +1,18 @@
 //! One line per request: who asked what, and how it ended. Neither bodies nor headers are ever part of it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::caller::Identified;
 use super::reply::Reason;
-use crate::identity::Peer;
+use crate::identity::{Caller, Peer};
+use crate::inventory::Slot;
 use crate::limits::{Bounds, Limit};
 use crate::token::BootTime;
 
@@ -18,7 +20,7 @@ use crate::token::BootTime;
 const PATH_MAX: usize = 256;
 
 /// The path without what stands in the place of NoCloud's secret, be it this guest's, another's or a guess.
-fn shown(path: &str) -> String {
+pub(super) fn shown(path: &str) -> String {
     let cut = |path: &str| path.chars().take(PATH_MAX).collect();
     let decoded = percent_decode_str(path).decode_utf8_lossy();
     let segments = || decoded.split('/').filter(|segment| !segment.is_empty());
@@ -43,8 +45,65 @@ const PUBLIC: [&str; 7] = [
     "..",
 ];
 
+/// A request and how it ended.
+pub(super) struct Entry<'a> {
+    pub(super) method: &'a Method,
+    pub(super) status: StatusCode,
+    pub(super) took: Duration,
+    pub(super) reason: Option<&'static str>,
+    /// The limit that it met, if it met one.
+    pub(super) beyond: Option<Limit>,
+}
+
+impl Entry<'_> {
+    /// Logs what a guest asked. Takes note of the limit that it met; of requests beyond the rate, only one a second has a
+    /// line. `path` is asked for only if there is to be one.
+    pub(super) fn of_guest(&self, bounds: &Bounds, caller: &Caller, path: impl FnOnce() -> String) {
+        let seat = &caller.seat;
+        if let Some(limit) = self.beyond {
+            bounds.met(limit, Some(&seat.meter));
+        }
+        let unlogged = match self.beyond {
+            Some(Limit::Requests) => match seat.meter.may_log(BootTime::now().0) {
+                None => return,
+                unlogged => unlogged,
+            },
+            _ => None,
+        };
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return;
+        }
+        let path = path();
+        tracing::info!(
+            guest = %seat.instance.name,
+            mac = %seat.mac,
+            interface = %seat.interface,
+            method = %self.method,
+            path,
+            status = self.status.as_u16(),
+            us = self.microseconds(),
+            reason = self.reason,
+            unlogged,
+            "request"
+        );
+    }
+
+    /// The same for a connection that is no guest's that is known.
+    fn of_nobody(&self, bounds: &Bounds, slot: Option<Slot>, path: &str) {
+        if let Some(limit) = self.beyond {
+            bounds.met(limit, None);
+        }
+        let (status, us) = (self.status.as_u16(), self.microseconds());
+        let (method, reason) = (self.method, self.reason);
+        tracing::info!(slot, %method, path, status, us, reason, "request of nobody");
+    }
+
+    fn microseconds(&self) -> u64 {
+        u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
 /// Logs the request once its reply is made.
-/// Takes note of the limit that it met, if it met one; of requests beyond the rate, only one a second has a line.
 pub(super) async fn requests(
     State(bounds): State<Arc<Bounds>>,
     request: Request,
@@ -61,39 +120,16 @@ pub(super) async fn requests(
         .and_then(|peer| peer.seat.ok())
         .map(|(slot, _)| slot);
     let response = next.run(request).await;
-    let status = response.status().as_u16();
-    let us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let reason = response.extensions().get::<Reason>().map(|reason| reason.0);
-    let beyond = response.extensions().get::<Limit>().copied();
-    if let Some(Identified(Ok(caller))) = caller {
-        let seat = &caller.seat;
-        if let Some(limit) = beyond {
-            bounds.met(limit, Some(&seat.meter));
-        }
-        let unlogged = match beyond {
-            Some(Limit::Requests) => match seat.meter.may_log(BootTime::now().0) {
-                None => return response,
-                unlogged => unlogged,
-            },
-            _ => None,
-        };
-        tracing::info!(
-            guest = %seat.instance.name,
-            mac = %seat.mac,
-            interface = %seat.interface,
-            %method,
-            path,
-            status,
-            us,
-            reason,
-            unlogged,
-            "request"
-        );
-    } else {
-        if let Some(limit) = beyond {
-            bounds.met(limit, None);
-        }
-        tracing::info!(slot, %method, path, status, us, reason, "request of nobody");
+    let entry = Entry {
+        method: &method,
+        status: response.status(),
+        took: began.elapsed(),
+        reason: response.extensions().get::<Reason>().map(|reason| reason.0),
+        beyond: response.extensions().get::<Limit>().copied(),
+    };
+    match caller {
+        Some(Identified(Ok(caller))) => entry.of_guest(&bounds, &caller, || path),
+        _ => entry.of_nobody(&bounds, slot, &path),
     }
     response
 }

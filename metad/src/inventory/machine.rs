@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
@@ -12,10 +13,10 @@ use super::{Notice, Seat, Slot};
 use crate::install::Templates;
 use crate::instance::{Dialect, Instance};
 use crate::limits::Meter;
-use crate::render::{self, Answers};
+use crate::render::Answers;
 use crate::source::SourceIndex;
 
-/// A machine as it was last rendered.
+/// A machine as its sources describe it.
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) source: SourceIndex,
@@ -81,12 +82,13 @@ impl Machine {
 
 /// What every NIC of an instance is told, and what it should be and cannot.
 pub(super) fn answers(
-    instance: &Instance,
+    instance: &Arc<Instance>,
     templates: &Templates,
 ) -> (Vec<Arc<Answers>>, BTreeSet<String>) {
+    let made = SystemTime::now();
     let mut problems = BTreeSet::new();
     let of_nic = |nic| {
-        let mut answers = render::answers(instance, nic);
+        let mut answers = Answers::of(Arc::clone(instance), nic, made);
         if instance.options.dialects.has(Dialect::Install) {
             let rendered = templates.render(instance, nic);
             answers.install(&rendered.files, rendered.failed);

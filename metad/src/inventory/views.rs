@@ -14,9 +14,9 @@ pub(super) struct Views {
 #[derive(Debug, Default)]
 struct View {
     status: SourceStatus,
-    subjects: BTreeMap<String, Subject>,
-    /// Name to keys.
-    names: BTreeMap<String, BTreeSet<String>>,
+    subjects: BTreeMap<String, Box<Subject>>,
+    /// Name to keys, of which there is one mostly.
+    names: BTreeMap<String, Vec<String>>,
     /// Key to `(name, problem)`.
     failures: BTreeMap<String, (String, String)>,
     /// Key to name of what could not be read when this source first told everything: there is no last good state to go
@@ -53,7 +53,7 @@ impl Views {
                 touched.extend(view.unread.remove(&subject.key));
                 touched.extend(view.remove(&subject.key));
                 touched.insert(subject.name.clone());
-                view.insert(*subject);
+                view.insert(subject);
             }
             Event::Gone { key } => {
                 view.failures.remove(&key);
@@ -151,11 +151,11 @@ impl Views {
 }
 
 impl View {
-    fn insert(&mut self, subject: Subject) {
-        self.names
-            .entry(subject.name.clone())
-            .or_default()
-            .insert(subject.key.clone());
+    fn insert(&mut self, subject: Box<Subject>) {
+        let keys = self.names.entry(subject.name.clone()).or_default();
+        keys.push(subject.key.clone());
+        keys.sort_unstable();
+        keys.dedup();
         self.subjects.insert(subject.key.clone(), subject);
     }
 
@@ -163,7 +163,7 @@ impl View {
     fn remove(&mut self, key: &str) -> Option<String> {
         let subject = self.subjects.remove(key)?;
         if let Some(keys) = self.names.get_mut(&subject.name) {
-            keys.remove(key);
+            keys.retain(|known| known != key);
             if keys.is_empty() {
                 self.names.remove(&subject.name);
             }
@@ -173,6 +173,6 @@ impl View {
 
     fn named(&self, name: &str) -> impl Iterator<Item = &Subject> {
         let keys = self.names.get(name).into_iter().flatten();
-        keys.filter_map(|key| self.subjects.get(key))
+        keys.filter_map(|key| self.subjects.get(key).map(|subject| &**subject))
     }
 }

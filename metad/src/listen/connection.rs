@@ -1,43 +1,35 @@
 //! One connection, from its first octet to a close that loses nothing.
 
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
+use bytes::Bytes;
 use rustix::ioctl::{Getter, Opcode, ioctl};
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::error::Elapsed;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use tower::ServiceExt;
 
+use super::conversation::Conversation;
 use super::crowd::Place;
-use super::wire::{Wire, hang_up};
+use super::wire::hang_up;
 use super::{Desk, stopped};
-use crate::identity::{FlowOrigin, Peer, Unknown};
+use crate::http::App;
+use crate::identity::{Peer, Unknown};
 use crate::inventory::Slot;
 use crate::limits::Limit;
 
 /// The largest request head, in octets.
-const HEAD_MAX: usize = 8 * 1024;
+pub(super) const HEAD_MAX: usize = 8 * 1024;
 /// How long a connection waits for its guest to be known: within the second that EC2's SDKs allow.
 const HOLD_TIME: Duration = Duration::from_millis(900);
 /// How long, and how much, a guest may go on sending once it has its answer.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_MAX: usize = 1024 * 1024;
-
-/// Said to what is so far from HTTP/1 that the machinery has no answer to it.
-const NOT_HTTP: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// A connection that was accepted and not yet read from.
 pub(super) struct Connection {
@@ -47,44 +39,93 @@ pub(super) struct Connection {
     pub(super) place: Place,
 }
 
+/// A connection that somebody has had a look at.
+pub(super) struct Begun {
+    pub(super) turn: OwnedSemaphorePermit,
+    pub(super) peer: Peer,
+    pub(super) left: Left,
+}
+
+/// What is left to do before the next look.
+pub(super) enum Left {
+    Nothing,
+    /// To send the rest of an answer, with which the connection `ends`.
+    Unsent {
+        rest: [Bytes; 2],
+        ends: bool,
+    },
+    /// To have the router answer this.
+    Read(Vec<u8>),
+}
+
 /// Serves one connection to its end.
 pub(super) async fn attend(
     connection: Connection,
+    begun: Option<Begun>,
     desk: Arc<Desk>,
+    app: App,
     router: Router,
     stop: watch::Receiver<bool>,
 ) {
     let stream = &connection.stream;
-    let deadline = Instant::now() + HOLD_TIME;
-    let turn = connection.place.turn(deadline).await;
-    let peer = match turn {
-        Some(_) => identify(&connection, &desk, deadline).await,
+    let (turn, peer, left) = match begun {
+        Some(Begun { turn, peer, left }) => (Some(turn), peer, left),
         None => {
-            desk.met(Limit::ServedConnections, connection.slot);
-            Peer::unknown(Unknown::Crowded)
+            let deadline = Instant::now() + HOLD_TIME;
+            let turn = connection.place.turn(deadline).await;
+            let peer = match turn {
+                Some(_) => identify(&connection, &desk, deadline).await,
+                None => {
+                    desk.met(Limit::ServedConnections, connection.slot);
+                    Peer::unknown(Unknown::Crowded)
+                }
+            };
+            (turn, peer, Left::Nothing)
         }
     };
-    let mut met = converse(stream, peer, &desk, router, stop.clone()).await;
+    let conversation = Conversation {
+        stream,
+        peer,
+        desk: &desk,
+        app,
+        router,
+        stop: stop.clone(),
+    };
+    let met = conversation.hold(left).await;
     // The next in line need not wait for this guest to hang up.
     drop(turn);
-    if met != Some(Limit::ConnectionTime) {
-        linger(stream).await;
-        let time = desk.bounds.limits.connection_time;
-        tokio::select! {
-            taken = taken(stream, time) => if !taken {
-                met = Some(Limit::ConnectionTime);
-            },
-            // What is left then is the kernel's to bring, as before.
-            () = stopped(stop) => {}
-        }
-    }
     if let Some(limit) = met {
         desk.met(limit, connection.slot);
     }
-    if met == Some(Limit::ConnectionTime) {
-        // Closed as usual, it would leave what is unsent to the kernel, which keeps it for minutes and counts it as nobody's.
-        let _reset = SockRef::from(&**stream).set_linger(Some(Duration::ZERO));
+    match met {
+        Some(Limit::ConnectionTime) => cut_off(stream),
+        _ => see_off(stream, &desk, connection.slot, stop).await,
     }
+}
+
+/// Waits, within reason, until the guest has all that it was sent.
+pub(super) async fn see_off(
+    stream: &TcpStream,
+    desk: &Desk,
+    slot: Option<Slot>,
+    stop: watch::Receiver<bool>,
+) {
+    linger(stream).await;
+    let time = desk.bounds.limits.connection_time;
+    tokio::select! {
+        taken = taken(stream, time) => if !taken {
+            desk.met(Limit::ConnectionTime, slot);
+            cut_off(stream);
+        },
+        // What is left then is the kernel's to bring, as before.
+        () = stopped(stop) => {}
+    }
+}
+
+/// Has the connection end in a reset. Closed as usual, it would leave what is unsent to the kernel, which keeps it for minutes
+/// and counts it as nobody's.
+fn cut_off(stream: &TcpStream) {
+    let _reset = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// Waits until the guest has acknowledged all that it was sent: until then the kernel keeps it, so the connection keeps
@@ -92,7 +133,7 @@ pub(super) async fn attend(
 async fn taken(stream: &TcpStream, time: Duration) -> bool {
     let deadline = Instant::now() + time;
     let mut rest = Duration::from_millis(20);
-    while unacknowledged(stream) > 0 {
+    while unacknowledged(stream.as_fd()) > 0 {
         if Instant::now() >= deadline {
             return false;
         }
@@ -106,15 +147,15 @@ async fn taken(stream: &TcpStream, time: Duration) -> bool {
 const SIOCOUTQ: Opcode = 0x5411;
 
 /// Octets that were sent and are not acknowledged, and those that were not sent yet (SIOCOUTQ, tcp(7)).
-fn unacknowledged(stream: &TcpStream) -> i32 {
+pub(super) fn unacknowledged(socket: BorrowedFd<'_>) -> i32 {
     // The kernel goes on counting what a reset has left unsent; a connection that is no more has no peer (getpeername(2)).
-    if stream.peer_addr().is_err() {
+    if rustix::net::getpeername(socket).is_err() {
         return 0;
     }
     // SAFETY: the operation writes one int, which is what the getter has room for.
     let getter = unsafe { Getter::<SIOCOUTQ, i32>::new() };
     // SAFETY: as above; the descriptor is an open socket's for as long as it is borrowed.
-    let asked = unsafe { ioctl(stream, getter) };
+    let asked = unsafe { ioctl(socket, getter) };
     // A socket that has no answer has nothing left to send.
     asked.unwrap_or(0)
 }
@@ -124,17 +165,13 @@ async fn identify(connection: &Connection, desk: &Desk, deadline: Instant) -> Pe
     let Some(slot) = connection.slot else {
         return Peer::unknown(Unknown::NoSeat);
     };
-    let origin = origin(connection, desk);
+    let (remote, socket) = (connection.remote, connection.stream.as_fd());
     loop {
         let mut swapped = pin!(desk.swapped.notified());
         // Listen before looking, or a swap in between goes unheard.
         swapped.as_mut().enable();
-        if let Some(seat) = desk.snapshot.load().seats.get(&slot) {
-            return Peer {
-                // Known even where the kernel has forgotten the connection.
-                over_ipv6: connection.remote.is_ipv6(),
-                ..Peer::seated(seat, origin)
-            };
+        if let Some(peer) = seated(desk, Some(slot), remote, socket) {
+            return peer;
         }
         if timeout_at(deadline, swapped).await.is_err() {
             return Peer::unknown(Unknown::NoSeat);
@@ -142,96 +179,29 @@ async fn identify(connection: &Connection, desk: &Desk, deadline: Instant) -> Pe
     }
 }
 
-fn origin(connection: &Connection, desk: &Desk) -> Option<FlowOrigin> {
-    let local = connection.stream.local_addr().ok()?;
-    desk.flows.origin(connection.remote, local)
-}
-
-/// Answers requests until either side has had enough. Returns the limit that ended it, if one did.
-async fn converse(
-    stream: &Arc<TcpStream>,
-    peer: Peer,
+/// Ties a connection of `slot` to its seat, if there is one now.
+pub(super) fn seated(
     desk: &Desk,
-    router: Router,
-    stop: watch::Receiver<bool>,
-) -> Option<Limit> {
-    let limits = &desk.bounds.limits;
-    let wire = Wire::new(Arc::clone(stream));
-    let line = wire.line();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(Arc::clone(&line));
-        router.clone().oneshot(request)
-    });
-    let mut served = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.head_time)
-            .max_header_size(HEAD_MAX)
-            .max_buf_size(2 * HEAD_MAX)
-            .half_close(true)
-            .keep_alive(desk.keep_alive)
-            .title_case_headers(true)
-            .serve_connection(wire.clone(), service)
-    );
-    let whole = async {
-        tokio::select! {
-            ended = served.as_mut() => ended,
-            () = last_call(stop, desk) => {
-                served.as_mut().graceful_shutdown();
-                served.await
-            }
-        }
-    };
-    match while_alive(&wire, limits.connection_time, whole).await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => {
-            if error.is_parse() && !wire.has_written() {
-                // What cannot be sent at once is not worth waiting for.
-                let _sent = stream.try_write(NOT_HTTP);
-            }
-            tracing::debug!(%error, slot = peer.seat.ok().map(|seat| seat.0), "connection ended early");
-            if error.is_timeout() {
-                Some(Limit::HeadTime)
-            } else {
-                error.is_parse_too_large().then_some(Limit::HeadSize)
-            }
-        }
-        Err(_elapsed) => {
-            tracing::debug!("connection cut off: it lasted too long");
-            Some(Limit::ConnectionTime)
-        }
-    }
-}
-
-/// Cuts off what lasts longer than a connection may. Waiting for a change is no slowness of the guest's: its time begins
-/// anew once it has been answered.
-async fn while_alive<T>(
-    wire: &Wire,
-    life: Duration,
-    whole: impl Future<Output = T>,
-) -> Result<T, Elapsed> {
-    let mut whole = pin!(whole);
-    loop {
-        let deadline = wire.last_waited() + life;
-        match timeout_at(deadline, whole.as_mut()).await {
-            Err(_early) if Instant::now() < wire.last_waited() + life => {}
-            ended => return ended,
-        }
-    }
-}
-
-/// Resolves when a connection that has not asked yet is not to be waited for any longer.
-async fn last_call(stop: watch::Receiver<bool>, desk: &Desk) {
-    stopped(stop).await;
-    tokio::time::sleep((desk.farewell)().last_call).await;
+    slot: Option<Slot>,
+    remote: SocketAddr,
+    socket: BorrowedFd<'_>,
+) -> Option<Peer> {
+    let snapshot = desk.snapshot.load();
+    let seat = snapshot.seats.get(&slot?)?;
+    let local = rustix::net::getsockname(socket).ok();
+    let local = local.and_then(|local| SocketAddr::try_from(local).ok());
+    let origin = local.and_then(|local| desk.flows.origin(remote, local));
+    Some(Peer {
+        // Known even where the kernel has forgotten the connection.
+        over_ipv6: remote.is_ipv6(),
+        ..Peer::seated(seat, origin)
+    })
 }
 
 /// Hangs up and reads on for a while: closing a socket with unread octets resets the connection, and a client that is
 /// still sending would lose the answer that is already on its way.
 async fn linger(stream: &TcpStream) {
-    if hang_up(stream).is_err() {
+    if hang_up(stream.as_fd()).is_err() {
         return;
     }
     let rest = async {
@@ -254,42 +224,6 @@ async fn linger(stream: &TcpStream) {
 mod tests {
     use super::*;
 
-    async fn wire() -> (Wire, TcpStream) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap());
-        let (client, accepted) = tokio::join!(client, listener.accept());
-        (Wire::new(Arc::new(accepted.unwrap().0)), client.unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn waiting_for_a_change_does_not_use_up_a_connections_time() {
-        let seconds = Duration::from_secs;
-        for (case, before, waited, after, ends) in [
-            ("never waits", 119, 0, 0, true),
-            ("never waits, and lasts too long", 121, 0, 0, false),
-            ("waits long", 1, 1000, 119, true),
-            ("waits long, late", 119, 1000, 119, true),
-            ("waits long, and lasts too long then", 1, 1000, 121, false),
-        ] {
-            let (wire, _client) = wire().await;
-            let line = wire.line();
-            let whole = async {
-                tokio::time::sleep(seconds(before)).await;
-                if waited > 0 {
-                    line.waits(true);
-                    tokio::time::sleep(seconds(waited)).await;
-                    line.waits(false);
-                }
-                tokio::time::sleep(seconds(after)).await;
-            };
-            assert_eq!(
-                while_alive(&wire, seconds(120), whole).await.is_ok(),
-                ends,
-                "{case}"
-            );
-        }
-    }
-
     #[tokio::test]
     async fn what_a_guest_has_not_taken_keeps_its_connection_unless_that_is_no_more() {
         use tokio::io::AsyncReadExt;
@@ -308,7 +242,7 @@ mod tests {
             SockRef::from(&stream).set_send_buffer_size(2048).unwrap();
             stream.writable().await.unwrap();
             full(&stream);
-            hang_up(&stream).unwrap();
+            hang_up(stream.as_fd()).unwrap();
             assert!(!taken(&stream, short).await, "{case}: at first");
             let time = match case {
                 "takes nothing" => short,
@@ -331,22 +265,5 @@ mod tests {
                 "{case}"
             );
         }
-    }
-
-    #[tokio::test]
-    async fn a_guest_that_hangs_up_is_told_from_one_that_asks_on() {
-        use tokio::io::AsyncWriteExt;
-        let (wire, mut client) = wire().await;
-        let line = wire.line();
-        client.shutdown().await.unwrap();
-        line.hung_up().await;
-
-        let (wire, mut client) = self::wire().await;
-        let line = wire.line();
-        client.write_all(b"G").await.unwrap();
-        client.shutdown().await.unwrap();
-        let mut hung_up = line.hung_up();
-        let looked = futures_util::future::poll_immediate(&mut hung_up).await;
-        assert!(looked.is_none(), "there is something to read");
     }
 }

@@ -11,7 +11,7 @@ use crate::inventory::Slot;
 /// So many entrances later, guests without connections are forgotten.
 const SWEEP_EVERY: usize = 256;
 
-/// The guests that have connections. Only the accept loop owns it.
+/// The guests that have connections.
 #[derive(Debug)]
 pub(super) struct Crowd {
     room: Room,
@@ -93,6 +93,11 @@ impl Crowd {
 }
 
 impl Place {
+    /// The connection's turn, if that is now.
+    pub(super) fn turn_now(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.served).try_acquire_owned().ok()
+    }
+
     /// Waits for the connection's turn to be served, until `deadline`.
     pub(super) async fn turn(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
         let turn = Arc::clone(&self.served).acquire_owned();

@@ -2,12 +2,15 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Octets that the kernel keeps of an answer until its guest has taken them (it takes twice as many for itself). Left to
 /// grow, it keeps a megabyte for a guest that takes none, and guests have many connections.
@@ -21,14 +24,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// The sockets that guests come in by.
 #[derive(Debug)]
 pub(super) struct Doors {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<AsyncFd<TcpListener>>,
     /// Who is asked first, so that a rush at one leaves nobody standing at another.
     turn: usize,
 }
 
 impl Doors {
     /// Takes sockets that do not block. What is set here, the connections that come in by them inherit.
-    pub(super) fn open(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
+    pub(super) fn open(listeners: Vec<TcpListener>) -> io::Result<Self> {
         for listener in &listeners {
             let socket = SockRef::from(listener);
             socket.set_tcp_nodelay(true)?;
@@ -39,25 +42,26 @@ impl Doors {
                 .with_interval(KEEP_ALIVE / 4);
             socket.set_tcp_keepalive(&alive)?;
         }
-        let watched = listeners.into_iter().map(TcpListener::from_std);
+        let watched = listeners.into_iter().map(watch);
         Ok(Self {
             listeners: watched.collect::<io::Result<_>>()?,
             turn: 0,
         })
     }
 
-    /// Waits for the next connection at any of them. Nothing is lost where the wait is given up.
-    pub(super) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+    /// Waits for the next connection at any of them. Nothing is lost where the wait is given up. The socket does not block,
+    /// and nobody watches it.
+    pub(super) async fn accept(&mut self) -> io::Result<(OwnedFd, SocketAddr)> {
         poll_fn(|context| self.poll_accept(context)).await
     }
 
     fn poll_accept(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    ) -> Poll<io::Result<(OwnedFd, SocketAddr)>> {
         let (before, from) = self.listeners.split_at(self.turn);
         for (passed, listener) in from.iter().chain(before).enumerate() {
-            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+            if let Poll::Ready(accepted) = poll_one(listener, context) {
                 self.turn = (self.turn + passed + 1) % self.listeners.len();
                 return Poll::Ready(accepted);
             }
@@ -66,14 +70,44 @@ impl Doors {
     }
 }
 
+fn watch(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    // SAFETY: a listener has one descriptor of its own, and closes it when it is dropped and no sooner.
+    Ok(unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }?)
+}
+
+fn poll_one(
+    listener: &AsyncFd<TcpListener>,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<(OwnedFd, SocketAddr)>> {
+    loop {
+        let mut ready = ready!(listener.poll_read_ready(context))?;
+        // Another thread may have been quicker.
+        if let Ok(accepted) = ready.try_io(|listener| accept(listener.get_ref())) {
+            return Poll::Ready(accepted);
+        }
+    }
+}
+
+fn accept(listener: &TcpListener) -> io::Result<(OwnedFd, SocketAddr)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (socket, remote) = acceptfrom_with(listener, flags)?;
+    let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok());
+    // One without an address is gone already.
+    Ok((socket, remote.ok_or(io::ErrorKind::ConnectionAborted)?))
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpStream as Client};
 
     use super::*;
 
-    fn listener() -> std::net::TcpListener {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    fn local(socket: OwnedFd) -> SocketAddr {
+        Client::from(socket).local_addr().unwrap()
+    }
+
+    fn listener() -> TcpListener {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         listener
     }
@@ -91,12 +125,12 @@ mod tests {
         let mut came_in_by = Vec::new();
         for _ in 0..2 {
             let (stream, _) = doors.accept().await.unwrap();
-            came_in_by.push(stream.local_addr().unwrap());
+            came_in_by.push(local(stream));
         }
         assert_eq!(came_in_by, addresses);
         for _ in 0..4 {
             let (stream, _) = doors.accept().await.unwrap();
-            assert_eq!(stream.local_addr().unwrap(), addresses[0]);
+            assert_eq!(local(stream), addresses[0]);
         }
     }
 }

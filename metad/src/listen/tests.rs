@@ -1,5 +1,6 @@
 //! The listener on loopback, spoken to in hand-written octets.
 
+mod beside;
 mod framing;
 mod identity;
 mod limits;
@@ -46,7 +47,7 @@ struct Service {
     address: SocketAddr,
     desk: Arc<Desk>,
     stop: watch::Sender<bool>,
-    ended: JoinHandle<anyhow::Result<()>>,
+    ended: JoinHandle<Result<()>>,
 }
 
 impl Service {
@@ -66,7 +67,7 @@ impl Service {
         );
         desk.slot_of = |_| Some(SLOT);
         change(&mut desk);
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let desk = Arc::new(desk);

@@ -2,18 +2,21 @@
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::look::set_hop_limit;
 use crate::http::Line;
 
 /// Octets taken from the socket at a time; a whole request of the largest kind needs two.
@@ -23,6 +26,8 @@ const CHUNK: usize = 8 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
     socket: Arc<Socket>,
+    /// What was read from the socket before the machinery had it.
+    read: Bytes,
 }
 
 /// The socket, and what its two users tell each other of it.
@@ -48,7 +53,13 @@ impl Wire {
         };
         Self {
             socket: Arc::new(socket),
+            read: Bytes::new(),
         }
+    }
+
+    /// The same, for who has not seen yet what was `read` already.
+    pub(super) fn after(self, read: Bytes) -> Self {
+        Self { read, ..self }
     }
 
     /// The handlers' end.
@@ -91,10 +102,15 @@ impl Wire {
 
 impl Read for Wire {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         mut into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.read.is_empty() {
+            let length = into.remaining().min(self.read.len());
+            into.put_slice(&self.read.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let mut chunk = [0; CHUNK];
         let room = into.remaining().min(CHUNK);
         let chunk = chunk.get_mut(..room).unwrap_or_default();
@@ -138,23 +154,18 @@ impl Write for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(hang_up(&self.socket.stream))
+        Poll::Ready(hang_up(self.socket.stream.as_fd()))
     }
 }
 
 /// Says that nothing more will be sent. Reading goes on.
-pub(super) fn hang_up(stream: &TcpStream) -> io::Result<()> {
-    SockRef::from(stream).shutdown(Shutdown::Write)
+pub(super) fn hang_up(socket: BorrowedFd<'_>) -> io::Result<()> {
+    SockRef::from(&socket).shutdown(Shutdown::Write)
 }
 
 impl Line for Socket {
     fn set_hop_limit(&self, hops: u8) -> io::Result<()> {
-        let socket = SockRef::from(&*self.stream);
-        if self.stream.local_addr()?.is_ipv4() {
-            socket.set_ttl_v4(hops.into())
-        } else {
-            socket.set_unicast_hops_v6(hops.into())
-        }
+        set_hop_limit(self.stream.as_fd(), hops)
     }
 
     fn hung_up(&self) -> BoxFuture<'_, ()> {

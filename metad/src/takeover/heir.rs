@@ -2,12 +2,14 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::UnixStream;
 
 use super::wire::Wire;
 use super::{AT_ONCE, FromElder, FromHeir, Lease, PROTOCOL, TAKES_OVER, TakeOverError};
+use crate::admin::Holder;
 
 /// What the elder gave, on trial until [`Conversation::serving`].
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct Inheritance {
 #[derive(Debug)]
 pub struct Conversation {
     wire: Wire,
+    run_dir: PathBuf,
 }
 
 /// Who serves in the end.
@@ -40,6 +43,7 @@ pub enum Outcome {
 /// # Errors
 /// There is none, or it refuses.
 pub async fn inherit(socket: &Path) -> Result<Inheritance, TakeOverError> {
+    let run_dir = socket.parent().unwrap_or(socket);
     let stream = UnixStream::connect(socket).await;
     let mut wire = Wire::new(stream.map_err(|error| {
         match error.kind() == io::ErrorKind::PermissionDenied {
@@ -58,7 +62,7 @@ pub async fn inherit(socket: &Path) -> Result<Inheritance, TakeOverError> {
     };
     // Whoever refuses may have hung up before the greeting; the refusal is there to be read all the same.
     let _hung_up = wire.say(&hello, &[]).await;
-    let (message, descriptors) = wire.hear(AT_ONCE).await.map_err(failed)?;
+    let (message, descriptors) = wire.hear(AT_ONCE).await.map_err(failed(run_dir, AT_ONCE))?;
     let (version, pid, names) = match message {
         FromElder::Offer {
             version,
@@ -85,7 +89,10 @@ pub async fn inherit(socket: &Path) -> Result<Inheritance, TakeOverError> {
         admin,
         successor,
         guests,
-        conversation: Conversation { wire },
+        conversation: Conversation {
+            wire,
+            run_dir: run_dir.to_owned(),
+        },
     })
 }
 
@@ -97,7 +104,8 @@ impl Conversation {
     pub async fn ready(&mut self) -> Result<(), TakeOverError> {
         let said = self.wire.say(&FromHeir::Ready, &[]).await;
         said.map_err(TakeOverError::Gone)?;
-        let (message, _) = self.wire.hear(TAKES_OVER).await.map_err(failed)?;
+        let heard = self.wire.hear(TAKES_OVER).await;
+        let (message, _) = heard.map_err(failed(&self.run_dir, TAKES_OVER))?;
         if message == FromElder::Aside {
             Ok(())
         } else {
@@ -125,17 +133,25 @@ impl Conversation {
             Ok((FromElder::Resumed, _)) => Err(TakeOverError::TooLate),
             Ok((other, _)) => Err(out_of_turn(&other)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Outcome::Alone),
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(failed(&self.run_dir, TAKES_OVER)(error)),
         }
     }
 }
 
-fn failed(error: io::Error) -> TakeOverError {
+/// What it means that the elder was not heard: `after` is how long it was waited for.
+fn failed(run_dir: &Path, after: Duration) -> impl FnOnce(io::Error) -> TakeOverError {
     let gone = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
-    if gone.contains(&error.kind()) {
-        TakeOverError::Gone(error)
-    } else {
-        TakeOverError::Misunderstood(error)
+    move |error| {
+        if gone.contains(&error.kind()) {
+            TakeOverError::Gone(error)
+        } else if error.kind() == io::ErrorKind::TimedOut {
+            TakeOverError::Silent {
+                after,
+                holder: Holder::of(run_dir),
+            }
+        } else {
+            TakeOverError::Misunderstood(error)
+        }
     }
 }
 

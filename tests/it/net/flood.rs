@@ -118,6 +118,16 @@ fn a_flood_of_connections_is_refused_and_another_guests_stays_open() -> Result<(
             // Nobody's connection was forgotten and had to come back.
             ensure!(counters.recalled == 0, "{case}: {counters:?}");
         }
+        let status = daemon.status()?;
+        let met = |name: &str| {
+            let instances = status["instances"].as_array()?;
+            let it = instances.iter().find(|it| it["name"] == name)?;
+            it["limits"]["connections"].as_u64()
+        };
+        ensure!(
+            met("attacker").is_some_and(|met| met >= refused) && met("victim").is_none(),
+            "{case}: whose refusals: {status:#}"
+        );
         // TCP tries again, and the bucket fills.
         gets_its_own(&attacker)?;
     }

@@ -22,6 +22,7 @@ const ON: Settings<'_> = Settings {
     attach: "auto",
     more: "",
     datapath: "flood-guard = \"on\"",
+    log: "info",
 };
 
 /// A guest whose NIC is a tap, as QEMU's are.

@@ -1,7 +1,9 @@
 //! No request is lost while one daemon follows another.
 
+mod away;
 mod ending;
 mod load;
+mod strangers;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;

@@ -226,6 +226,10 @@ fn a_second_daemon_of_the_same_name_is_refused() -> Result<()> {
         Some(11),
         "one daemon per name: {words}"
     );
+    ensure!(
+        words.contains("`metad serve --take-over`"),
+        "what to do instead: {words}"
+    );
     gets_its_own(&alice)
 }
 

@@ -29,7 +29,12 @@ pub struct Settings<'a> {
     pub more: &'a str,
     /// More lines of the section `datapath`.
     pub datapath: &'a str,
+    /// What is logged: the word of `--log`.
+    pub log: &'a str,
 }
+
+/// What is logged where nobody says otherwise.
+const LOGGED: &str = "info";
 
 impl Default for Settings<'_> {
     fn default() -> Self {
@@ -39,6 +44,7 @@ impl Default for Settings<'_> {
             attach: "auto",
             more: "",
             datapath: "",
+            log: LOGGED,
         }
     }
 }
@@ -51,6 +57,7 @@ pub struct Daemon {
     host: PathBuf,
     configuration: PathBuf,
     log: PathBuf,
+    logged: String,
     /// The run directory that it is told to leave.
     kept: Option<String>,
     /// More words of `metad serve`.
@@ -67,16 +74,26 @@ impl Daemon {
         let text = configuration_text(lab.name(), &state, &lab.records(), settings);
         fs::write(&configuration, text).context("cannot write the configuration")?;
         let log = lab.directory().join("metad.log");
-        Self::start_at(lab.host().path(), configuration, log)
+        Self::start_logging(lab.host().path(), configuration, log, settings.log)
     }
 
     /// Starts it in the network namespace of this file, with this configuration, and waits until it is ready.
     pub(crate) fn start_at(host: PathBuf, configuration: PathBuf, log: PathBuf) -> Result<Self> {
+        Self::start_logging(host, configuration, log, LOGGED)
+    }
+
+    fn start_logging(
+        host: PathBuf,
+        configuration: PathBuf,
+        log: PathBuf,
+        logged: &str,
+    ) -> Result<Self> {
         let mut daemon = Self {
             child: None,
             host,
             configuration,
             log,
+            logged: logged.to_owned(),
             kept: None,
             words: Vec::new(),
             supervisor: None,
@@ -149,7 +166,7 @@ impl Daemon {
             }
             Some(supervisor) => supervisor.command(&self.host, &binary()?)?,
         };
-        command.args(["serve", "--log", "info", "--config"]);
+        command.args(["serve", "--log", &self.logged, "--config"]);
         command.arg(&self.configuration).args(more);
         command.args(&self.words);
         if let Some(kept) = &self.kept {
@@ -351,6 +368,7 @@ fn configuration_text(name: &str, state: &Path, records: &Path, settings: &Setti
         attach,
         more,
         datapath,
+        log: _,
     } = settings;
     format!(
         "name = {name:?}\nstate-directory = {state:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n{datapath}\n\
@@ -359,13 +377,33 @@ fn configuration_text(name: &str, state: &Path, records: &Path, settings: &Setti
 }
 
 /// The daemon that `cargo xtask test` has built, or the one beside this test.
+///
+/// # Errors
+/// There is none.
 pub fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("METAD_BIN") {
-        return Ok(path.into());
+    match std::env::var_os("METAD_BIN") {
+        Some(path) => Ok(path.into()),
+        None => beside_this("metad"),
     }
+}
+
+/// The tasks' program, which runs the demo: the one that has started the tests, or the one beside this test.
+///
+/// # Errors
+/// There is none.
+pub fn task() -> Result<PathBuf> {
+    match std::env::var_os("METAD_XTASK") {
+        Some(path) => Ok(path.into()),
+        None => beside_this("xtask"),
+    }
+}
+
+fn beside_this(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find this executable")?;
     own.ancestors()
-        .map(|directory| directory.join("metad"))
+        .map(|directory| directory.join(name))
         .find(|file| file.is_file())
-        .context("there is no metad beside this test: run `cargo build -p metad`")
+        .with_context(|| {
+            format!("there is no {name} beside this test: run `cargo build -p {name}`")
+        })
 }

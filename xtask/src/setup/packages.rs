@@ -67,6 +67,9 @@ const NET: &[Package] = &[
     VENV,
     program("curl", "curl"),
     program("openssl", "openssl"),
+    // What the benches have beside metad.
+    program("nginx", "nginx"),
+    program("haproxy", "haproxy"),
     // Debian's own Python has it, whatever else is called `python3` here.
     file(
         "python3-jwcrypto",

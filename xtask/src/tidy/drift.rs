@@ -33,7 +33,43 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
         }
     }
     findings.extend(undocumented(files, &tasks, &commands));
+    findings.extend(untested(files));
     findings
+}
+
+/// Where each claim names the test that shows it.
+const CLAIMS: [&str; 2] = ["docs/security.md", "docs/security-attacks.md"];
+
+/// Lists the tests that documents name and that are not there.
+fn untested(files: &[File]) -> Vec<Finding> {
+    let is_there = |name: &str| {
+        let declared = format!("fn {name}(");
+        files
+            .iter()
+            .any(|file| file.path.ends_with(".rs") && file.text.contains(&declared))
+    };
+    let claims = files
+        .iter()
+        .filter(|file| CLAIMS.contains(&file.path.as_str()));
+    let named = claims.flat_map(|file| tests_in(&file.text).map(move |it| (file, it)));
+    named
+        .filter(|(_, (_, name))| !is_there(name))
+        .map(|(file, (line, name))| Finding::new(file, line, format!("there is no test `{name}`")))
+        .collect()
+}
+
+/// Names of tests in backquotes, by line: sentences of at least three words, perhaps behind their module.
+fn tests_in(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().flat_map(|(index, line)| {
+        let odd = line.split('`').skip(1).step_by(2);
+        odd.filter_map(move |word| {
+            let name = word.rsplit("::").next()?;
+            let is_name = name.chars().all(|letter| {
+                letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_'
+            });
+            (is_name && name.matches('_').count() > 2).then_some((index + 1, name))
+        })
+    })
 }
 
 /// CHANGELOG is left out: it speaks of commands that were.
@@ -147,6 +183,37 @@ mod tests {
         ] {
             let words: Vec<String> = called(line, "metad ").into_iter().map(|it| it.1).collect();
             assert_eq!(words, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_test_that_is_named_must_be_there() {
+        let file = |path: &str, text: &str| File {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        };
+        let code = "#[test]\nfn a_guest_gets_its_own() {}\n";
+        for (case, document, expected) in [
+            ("there", "`a_guest_gets_its_own`", vec![]),
+            (
+                "behind its module",
+                "| `net::path::a_guest_gets_its_own` |",
+                vec![],
+            ),
+            (
+                "not there",
+                "x\n`a_guest_gets_anothers`",
+                vec!["docs/security.md:2: there is no test `a_guest_gets_anothers`"],
+            ),
+            (
+                "something else",
+                "`http-tokens`, `x_y`, `a/b_c_d_e`",
+                vec![],
+            ),
+        ] {
+            let files = [file("docs/security.md", document), file("tests/x.rs", code)];
+            let found: Vec<String> = untested(&files).iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected, "{case}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 
-use super::clean;
+use super::{Made, clean};
 use crate::conductor::LedgerFile;
 use crate::config::Config;
 use crate::datapath::{Datapath, Traces};
@@ -34,16 +34,23 @@ pub(super) async fn lay(
     config: &Config,
     past: Past,
     ledger: &LedgerFile,
-    made: &mut Traces,
+    made: &mut Made,
 ) -> Result<Ground> {
     let mut known = None;
     let mut namespace = None;
     if past == Past::Left {
         // What has the name is ours, and ours to remove.
-        *made = Traces::ALL;
+        made.traces = Traces::ALL;
         let read = ledger.read();
-        let why = match (Namespace::left(config.name.as_str()), read) {
+        let left = Namespace::left(config.name.as_str());
+        made.found = left.is_some();
+        let why = match (left, read) {
             (None, _) => "its namespace is gone".to_owned(),
+            (Some(left), Err(error)) if error.is_missing() && !config.pins().exists() => {
+                // What `metad up` makes, and no more: nothing that anybody could miss.
+                namespace = Some(left);
+                String::new()
+            }
             (Some(left), Err(error)) => {
                 namespace = Some(left);
                 format!("{:#}", anyhow::Error::from(error))
@@ -64,7 +71,9 @@ pub(super) async fn lay(
                 }
             },
         };
-        tracing::info!(why, "making programs and tables anew");
+        if !why.is_empty() {
+            tracing::info!(why, "making programs and tables anew");
+        }
         let broken = Traces {
             namespace: namespace.is_none(),
             datapath: true,
@@ -75,9 +84,9 @@ pub(super) async fn lay(
         Some(namespace) => namespace,
         None => Namespace::create(config.name.as_str())?,
     };
-    made.namespace = true;
+    made.traces.namespace = true;
     let veth = veth::create(&config.veth_host(), &config.veth_inner(), &namespace).await?;
-    made.datapath = true;
+    made.traces.datapath = true;
     let datapath = Datapath::load(config, veth).context("cannot bring up the datapath")?;
     Ok(Ground {
         namespace,
@@ -93,7 +102,7 @@ pub(super) async fn lay(
 pub(super) async fn share(config: &Config) -> Result<(Namespace, Datapath)> {
     let namespace = Namespace::open(config.name.as_str())?;
     let datapath = go_on(config, &namespace).await.context(
-        "cannot go on with what the running metad made\nhelp: stop it and start this one: guests wait meanwhile",
+        "cannot go on with what the running metad made\nhelp: stop it and start this one; guests are not answered in between",
     )?;
     Ok((namespace, datapath))
 }

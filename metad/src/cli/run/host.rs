@@ -1,12 +1,15 @@
 //! The daemon as the administrator sees it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use metad_common::reason::Reason;
 use tokio::sync::watch;
 
 use crate::admin::{self, Host, Problem, Query, QueryError, Reply, Status};
 use crate::conductor::Outputs;
 use crate::config::Config;
+use crate::datapath::buckets::CONNECTIONS;
 use crate::inventory::{Slot, Snapshot};
 use crate::limits::Bounds;
 use crate::netns::queues;
@@ -46,7 +49,7 @@ impl Daemon {
 impl Host for Daemon {
     fn status(&self) -> Status {
         let snapshot = self.outputs.snapshot.load();
-        let (interfaces, counters, refused) = {
+        let (interfaces, counters, refused, connections) = {
             let datapath = self
                 .outputs
                 .datapath
@@ -55,15 +58,23 @@ impl Host for Daemon {
             let refused = datapath
                 .refused()
                 .map(|(slot, why)| refused(&snapshot, slot, why));
+            let counters = datapath.counters();
+            // A table of thousands is read only where there is something in it to be read.
+            let connections = match counters.is_dropped(Reason::ConnectionLimit) {
+                true => datapath.refused_connections(),
+                false => BTreeMap::new(),
+            };
             (
                 datapath.interfaces(),
-                datapath.counters(),
+                counters,
                 refused.collect::<Vec<_>>(),
+                connections,
             )
         };
         let met = self.bounds.counts();
         let mut status = Status::new(&self.name, &snapshot, interfaces, counters, met);
         status.problems.extend(refused);
+        status.met_by_slot(CONNECTIONS, Reason::ConnectionLimit, &connections);
         // Without its namespace, nobody is served, and that shows elsewhere.
         for (queue, times) in queues::full(&self.name).into_iter().flatten() {
             if times > 0 {

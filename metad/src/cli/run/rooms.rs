@@ -77,7 +77,11 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
     let desk = slow.desk(config, &house, &bounds, tokens, signer.clone());
     let guests = copies(&doors).context("cannot copy the guests' sockets")?;
     let listeners: Vec<TcpListener> = doors.into_iter().map(|door| door.listener).collect();
-    let listening = tokio::spawn(listen::serve(listeners, Arc::new(desk), stopped.clone()));
+    let listening = tokio::spawn(listen::serve_on_each_core(
+        listeners,
+        Arc::new(desk),
+        stopped.clone(),
+    ));
     let (admin, successor) = match heirloom {
         None => {
             house.open();

@@ -58,7 +58,7 @@ fn busy() -> Status {
                 ..instance("stub", true, Vec::new())
             },
             InstanceStatus {
-                limits: BTreeMap::from([("requests".to_owned(), 5000)]),
+                limits: BTreeMap::from([("connections".to_owned(), 46), ("requests".to_owned(), 5000)]),
                 ..instance(
                     "web1",
                     true,
@@ -88,12 +88,14 @@ fn busy() -> Status {
             returned: 2987,
             recalled: 4,
             dropped: BTreeMap::from([
+                ("connection-limit".to_owned(), 46),
                 ("unknown-sender".to_owned(), 3),
                 ("not-tcp".to_owned(), 0),
                 ("reason-of-tomorrow".to_owned(), 1),
             ]),
         },
         limits: BTreeMap::from([
+            ("connections".to_owned(), 46),
             ("requests".to_owned(), 5012),
             ("waiters".to_owned(), 4),
             ("limit-of-tomorrow".to_owned(), 1),

@@ -241,6 +241,21 @@ fn bad_choices_name_the_allowed_ones() {
             "line 2, column 12: `ip` is no identity\nhelp: identity is one of `port`, `mac`",
         ),
         (
+            "a switch where a word must be",
+            "[datapath]\nflood-guard = true",
+            "line 2, column 15: `flood-guard` must be a text, not true or false\nhelp: write `flood-guard = \"on\"`",
+        ),
+        (
+            "the same, off",
+            "[datapath]\nflood-guard = false",
+            "line 2, column 15: `flood-guard` must be a text, not true or false\nhelp: write `flood-guard = \"off\"`",
+        ),
+        (
+            "a number where a word must be",
+            "[datapath]\nidentity = 1",
+            "line 2, column 12: `identity` must be a text, not a number\nhelp: identity is one of `port`, `mac`",
+        ),
+        (
             "an attach mode that does not exist",
             "[datapath]\nattach = \"xdp\"",
             "line 2, column 10: `xdp` is no attach\nhelp: attach is one of `auto`, `tcx`, `clsact`",

@@ -62,7 +62,7 @@ async fn connection_from_outside_the_slots_has_no_guest() {
 #[tokio::test]
 async fn request_waits_for_a_guest_that_is_about_to_be_known() {
     let service = Service::start_with(|desk| desk.snapshot = Arc::default());
-    let (sent, arrived) = tokio::sync::oneshot::channel();
+    let (sent, arrived) = oneshot::channel();
     let address = service.address;
     let reply = spawn_blocking(move || {
         let mut client = connect(address);
@@ -80,7 +80,7 @@ async fn request_waits_for_a_guest_that_is_about_to_be_known() {
 #[tokio::test]
 async fn request_of_a_guest_that_stays_unknown_is_put_off() {
     let service = Service::start_with(|desk| desk.snapshot = Arc::default());
-    let began = Instant::now();
+    let began = std::time::Instant::now();
     let reply = service.exchange(GET).await;
     assert_eq!(status(&reply), "503", "{reply}");
     assert!(head(&reply).contains("Retry-After: 1"), "{reply}");
@@ -165,27 +165,20 @@ async fn hop_limit_is_on_the_socket_that_carries_the_token() {
         let (stream, remote) = listener.accept().await.unwrap();
         stream.set_ttl(64).unwrap();
         let stream = Arc::new(stream);
-        let connection = Connection {
+        let connection = connection::Connection {
             stream: Arc::clone(&stream),
             remote,
             slot: Some(SLOT),
             place: Crowd::new(room(&service.desk)).enter(Some(SLOT)).unwrap(),
         };
-        let router = http::router(
-            App {
-                snapshot: Arc::clone(&service.desk.snapshot),
-                tokens: service.desk.tokens.clone(),
-                signer: service.desk.signer.clone(),
-                state: service.desk.state.clone(),
-                keep_alive: false,
-                bounds: Arc::clone(&service.desk.bounds),
-            },
-            service.stop.subscribe(),
-        );
+        let app = service.desk.app();
+        let router = crate::http::router(app.clone(), service.stop.subscribe());
         let stop = service.stop.subscribe();
         let attended = tokio::spawn(connection::attend(
             connection,
+            None,
             Arc::clone(&service.desk),
+            app,
             router,
             stop,
         ));

@@ -7,7 +7,7 @@ use std::time::Instant;
 async fn open_request_is_finished_and_no_new_one_taken() {
     let service = Service::start();
     let address = service.address;
-    let (sent, arrived) = tokio::sync::oneshot::channel();
+    let (sent, arrived) = oneshot::channel();
     let (go, gone) = std::sync::mpsc::channel();
     let reply = spawn_blocking(move || {
         let mut client = connect(address);

@@ -1,0 +1,78 @@
+//! A daemon that is there and says nothing: every command says so, and whose it is, and `metad down` ends it.
+
+use anyhow::{Context, Result, ensure};
+use metad_tests::lab::{Settings, Snapshot};
+use metad_tests::needs;
+
+use super::{gets_its_own, guest, host_with_bridge};
+
+const COMMANDS: [&[&str]; 4] = [
+    &["status"],
+    &["query", "--as", "alice", "/latest/meta-data/"],
+    &["set", "alice", "tags/instance/role", "web"],
+    &["serve", "--take-over"],
+];
+
+#[test]
+fn a_stopped_daemon_is_named_with_its_state_and_the_remedy() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    let pid = daemon.pid().context("a running daemon")?;
+    let expected = [
+        "did not answer within 10 s".to_owned(),
+        format!("its process, {pid}, is stopped"),
+        format!("help: `kill -CONT {pid}` has it go on"),
+    ];
+    daemon.busy_while(|| {
+        std::thread::scope(|scope| {
+            let asked = COMMANDS.map(|words| scope.spawn(|| daemon.command(words)));
+            for (words, asked) in COMMANDS.into_iter().zip(asked) {
+                let output = asked.join().ok().context("a command panicked")??;
+                let told = String::from_utf8_lossy(&output.stderr);
+                ensure!(output.status.code() == Some(1), "{words:?}: {told}");
+                for part in &expected {
+                    ensure!(told.contains(part), "{words:?}: {part} is not in {told}");
+                }
+            }
+            Ok(())
+        })
+    })?;
+    // It has lost nothing.
+    gets_its_own(&alice)?;
+    ensure!(daemon.command(&["status"])?.status.success());
+    Ok(())
+}
+
+#[test]
+fn down_ends_a_stopped_daemon_and_leaves_nothing() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let _alice = guest(&lab, "alice", 5)?;
+    let before = Snapshot::settled(&lab)?;
+    let mut daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["alice"])?;
+    let pid = daemon.pid().context("a running daemon")?;
+    daemon.busy_while(|| {
+        let output = daemon.command(&["down"])?;
+        let told = String::from_utf8_lossy(&output.stdout);
+        let expected = format!("by force: its process, {pid}, was stopped");
+        ensure!(
+            output.status.success() && told.contains(&expected),
+            "{told}"
+        );
+        Ok(())
+    })?;
+    ensure!(
+        daemon.ends()?.success(),
+        "it ended by itself: {}",
+        daemon.log()
+    );
+    before.restored(&lab)
+}
