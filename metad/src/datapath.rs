@@ -64,6 +64,11 @@ pub struct Unproven {
 }
 
 impl Datapath {
+    /// Whether a metad of this configuration has pinned anything, and did not unpin it.
+    pub fn is_pinned(config: &Config) -> bool {
+        pins::are_ours(config)
+    }
+
     /// Why what an earlier daemon has pinned cannot be gone on with; `None`: it can.
     ///
     /// # Errors
