@@ -59,10 +59,11 @@ impl Service {
         }
     }
 
-    /// Whether an address with these first octets may be one of the service: nearly all others are told apart by them.
+    /// Whether an address with these last octets may be one of the service: nearly all others are told apart by them.
+    /// What begins as ours do, any guest may have.
     #[inline(always)]
-    pub const fn may_begin_with(octets: [u8; 2]) -> bool {
-        matches!(octets, [0xfd, 0] | [0xfe, 0x80])
+    pub const fn may_end_with(octets: [u8; 4]) -> bool {
+        matches!(octets, [0, 0, 0x02, 0x54] | [0xa9, 0xfe, 0xa9, 0xfe])
     }
 
     /// The IPv6 address that guests ask; `None` for IPv4.
@@ -110,13 +111,16 @@ mod tests {
                 assert_eq!(Service::of_ipv6(asked), Some(service));
                 assert_eq!(Service::of_ipv6_inside(inside), Some(service));
                 assert!(
-                    Service::may_begin_with([asked.0[0], asked.0[1]]),
+                    asked
+                        .0
+                        .last_chunk()
+                        .is_some_and(|end| Service::may_end_with(*end)),
                     "{service:?}"
                 );
             }
         }
         assert_eq!(Service::of_ipv6(Address(LINK_LOCAL_INSIDE)), None);
         assert_eq!(Service::of_ipv6_inside(Address(LINK_LOCAL)), None);
-        assert!(!Service::may_begin_with([0x20, 0x01]));
+        assert!(!Service::may_end_with([0, 0, 0, 1]));
     }
 }

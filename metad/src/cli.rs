@@ -295,7 +295,7 @@ impl Command {
         match self {
             Self::Serve(serve) => {
                 let config = serve.place.config()?;
-                log::start(&serve.log, serve.log_format);
+                let _written_to_the_end = log::start(&serve.log, serve.log_format);
                 let manner = run::Manner {
                     take_over: serve.take_over,
                     leave: serve.leave,

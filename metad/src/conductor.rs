@@ -104,6 +104,9 @@ pub struct Conductor {
     doorbell: Doorbell,
     herald: Herald,
     pace: Pace,
+    /// Whether something has changed since the consequences were last drawn. An interface tells of much that is nothing to
+    /// us: four times while a tap is made.
+    stirred: bool,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
     /// The link into metad's namespace is gone, whatever has its name or its index now.
@@ -126,6 +129,7 @@ impl Conductor {
             doorbell: Doorbell::default(),
             herald: Herald::default(),
             pace: Pace::default(),
+            stirred: false,
             gone: BTreeSet::new(),
             cut: false,
             retry: None,
@@ -148,6 +152,7 @@ impl Conductor {
                 }
                 Some(news) = self.inputs.credentials.recv() => {
                     self.inventory.hear(news);
+                    self.stirred = true;
                     None
                 }
                 happening = self.inputs.happenings.recv() => {
@@ -159,6 +164,7 @@ impl Conductor {
                 Ok(()) = self.inputs.templates.changed() => {
                     let templates = Arc::clone(&self.inputs.templates.borrow_and_update());
                     self.inventory.use_templates(templates);
+                    self.stirred = true;
                     None
                 }
                 Some(order) = self.inputs.orders.recv() => {
@@ -167,7 +173,10 @@ impl Conductor {
                 }
                 // Only the one writer keeps anything; meanwhile they wait.
                 Some(errand) = self.inputs.errands.recv(), if self.stance == Stance::Engaged => Some(errand),
-                () = at(due) => None,
+                () = at(due) => {
+                    self.stirred = true;
+                    None
+                }
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
                     continue;
@@ -187,7 +196,7 @@ impl Conductor {
                     break;
                 }
             }
-            if self.pace.allows(Instant::now()) {
+            if self.stirred && self.pace.allows(Instant::now()) {
                 self.settle();
             }
             self.stand()?;
@@ -232,6 +241,7 @@ impl Conductor {
     }
 
     fn take(&mut self, change: Change) {
+        self.stirred = true;
         match &change.event {
             Event::State(State::Away { .. }) => {
                 self.progress.away.insert(change.source);
@@ -259,6 +269,7 @@ impl Conductor {
     /// frame. Publish before learn: the first frame of a guest must find its seat.
     fn settle(&mut self) {
         self.gone.clear();
+        self.stirred = false;
         // Aside, nothing is tried: a moment that has passed would be waited for without end.
         self.retry = None;
         // Before the host's interfaces are known, what an earlier daemon left on them would look like nobody's.

@@ -4,13 +4,16 @@
 //! another one of the same run. What must be right at any speed (nothing lost, nothing mixed up) is a target, too, and the
 //! tests hold it with a short run.
 
+pub mod bystander;
 pub mod contenders;
 pub mod flood_guard;
 pub mod latency;
 pub mod plot;
+pub mod ready;
 pub mod requests;
 pub mod rounds;
 pub mod scale;
+pub mod storm;
 pub mod token;
 pub mod user_data;
 pub mod worst_guest;
@@ -29,7 +32,10 @@ pub const ALL: &[Bench] = &[
     latency::BENCH,
     token::BENCH,
     user_data::BENCH,
+    storm::BENCH,
+    bystander::BENCH,
     scale::BENCH,
+    ready::BENCH,
     worst_guest::BENCH,
     flood_guard::BENCH,
 ];

@@ -3,7 +3,7 @@
 //! In comes what a test wants to stand there, out go handles that remove it when dropped. Everything is made inside a
 //! sandbox; nothing here may run in the machine's own network namespace.
 
-mod cable;
+pub(crate) mod cable;
 mod client;
 mod counters;
 mod daemon;

@@ -14,6 +14,8 @@ use crate::service::Service;
 /// mobility, HIP, shim6. A fragment has a reason of its own.
 const EXTENSIONS: [u8; 8] = [0, 43, 50, 51, 60, 135, 139, 140];
 const FRAGMENT: u8 = 44;
+/// Where the last four octets of an address begin.
+const LAST: usize = 12;
 /// Octets of a solicitation without options, from ICMPv6 on.
 const SOLICITATION_LENGTH: u16 = 24;
 
@@ -80,12 +82,12 @@ struct Ends {
     source: Address,
 }
 
-/// Reads both addresses, unless their first octets say already that neither is one of ours.
+/// Reads both addresses, unless their last octets say already that neither is one of ours.
 #[inline(always)]
 fn ends<F: Frame + ?Sized>(frame: &F, shift: usize) -> Option<Ends> {
-    let from = frame.octets::<2>(shift + offset::IPV6_SOURCE)?;
-    let to = frame.octets::<2>(shift + offset::IPV6_DESTINATION)?;
-    if !Service::may_begin_with(from) && !Service::may_begin_with(to) {
+    let from = frame.octets::<4>(shift + offset::IPV6_SOURCE + LAST)?;
+    let to = frame.octets::<4>(shift + offset::IPV6_DESTINATION + LAST);
+    if !Service::may_end_with(from) && !to.is_some_and(Service::may_end_with) {
         return None;
     }
     let [source] = frame.addresses(shift + offset::IPV6_SOURCE)?;

@@ -1,10 +1,13 @@
 //! The daemon's log, on standard error.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::nearest::nearest;
 
@@ -66,13 +69,24 @@ fn is_nothing(word: &str) -> bool {
         && !matches!(word, "0" | "1" | "2" | "3" | "4" | "5")
 }
 
-/// Starts logging; once per process.
-pub(super) fn start(filter: &Filter, format: Format) {
+/// Lines that wait to be written, at most; what comes then is lost. A busy daemon writes some hundred a second.
+const LINES_MAX: usize = 16 * 1024;
+
+/// Starts logging; once per process. What is still to be written when the guard is dropped has a second.
+///
+/// Nobody who answers guests writes the log: whoever reads it (journald, a pipe) may stop reading, and guests must not
+/// wait for that.
+pub(super) fn start(filter: &Filter, format: Format) -> WorkerGuard {
     let filter = EnvFilter::builder().parse_lossy(&filter.0);
     let terminal = io::stderr().is_terminal();
+    let (lines, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_MAX)
+        .thread_name("log")
+        .finish(io::stderr());
     let log = fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(Lines::new(lines, format))
         .with_ansi(terminal);
     match format {
         Format::Json => log.json().flatten_event(true).init(),
@@ -81,6 +95,54 @@ pub(super) fn start(filter: &Filter, format: Format) {
             log.without_time().with_target(false).init()
         }
         Format::Text => log.with_target(false).init(),
+    }
+    guard
+}
+
+/// The way to whoever writes the log, which says how many lines were lost on it.
+struct Lines {
+    lines: NonBlocking,
+    lost: ErrorCounter,
+    /// How many of them the log says.
+    told: AtomicUsize,
+    format: Format,
+}
+
+impl Lines {
+    fn new(lines: NonBlocking, format: Format) -> Self {
+        Self {
+            lost: lines.error_counter(),
+            lines,
+            told: AtomicUsize::new(0),
+            format,
+        }
+    }
+
+    /// A line on those that were lost since the last such line, if there are any.
+    fn confession(&self) -> Option<String> {
+        let lost = self.lost.dropped_lines();
+        let told = self.told.swap(lost, Ordering::Relaxed);
+        let lost = lost.checked_sub(told).filter(|lost| *lost > 0)?;
+        let text = "lines of the log were lost: nobody took them in time";
+        Some(match self.format {
+            Format::Text => format!(" WARN {text} lines={lost}\n"),
+            Format::Json => {
+                format!("{{\"level\":\"WARN\",\"message\":\"{text}\",\"lines\":{lost}}}\n")
+            }
+        })
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = NonBlocking;
+
+    fn make_writer(&'a self) -> NonBlocking {
+        let mut lines = self.lines.clone();
+        if let Some(confession) = self.confession() {
+            // Where there is no room for it, the next one says more.
+            let _kept_or_lost = lines.write(confession.as_bytes());
+        }
+        lines
     }
 }
 
@@ -120,6 +182,60 @@ mod tests {
             ),
         ] {
             assert_eq!(text.parse::<Filter>().unwrap_err(), expected, "{text}");
+        }
+    }
+
+    /// Writes nothing until it is let.
+    struct Stuck(
+        std::sync::mpsc::Receiver<()>,
+        std::sync::mpsc::Sender<String>,
+    );
+
+    impl Write for Stuck {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let _let_or_over = self.0.recv();
+            let _heard = self.1.send(String::from_utf8_lossy(line).into_owned());
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_logs_never_waits_and_what_is_lost_is_told() {
+        for format in [Format::Text, Format::Json] {
+            let (go, gone) = std::sync::mpsc::channel();
+            let (written, lines) = std::sync::mpsc::channel();
+            let (way, guard) = NonBlockingBuilder::default()
+                .lossy(true)
+                .buffered_lines_limit(10)
+                .finish(Stuck(gone, written));
+            let log = Lines::new(way, format);
+            for number in 0..100 {
+                let line = format!("line {number}\n");
+                log.make_writer().write_all(line.as_bytes()).unwrap();
+            }
+            assert!(
+                log.lost.dropped_lines() >= 89,
+                "{}",
+                log.lost.dropped_lines()
+            );
+            drop(go);
+            // Taken one by one from now on, so that there is room again.
+            assert_eq!(lines.recv().unwrap(), "line 0\n");
+            assert_eq!(lines.recv().unwrap(), "line 1\n");
+            let mut told = false;
+            while !told {
+                log.make_writer().write_all(b"later\n").unwrap();
+                let text = lines.recv().unwrap();
+                told = text.contains("lost") && text.contains("lines") && text.ends_with('\n');
+                if told && format == Format::Json {
+                    serde_json::from_str::<serde_json::Value>(&text).unwrap();
+                }
+            }
+            drop(guard);
         }
     }
 }

@@ -27,7 +27,10 @@ impl Conductor {
             Happening::All(all) if !is_first => self.review(all),
             Happening::All(_) => {}
         }
-        self.interfaces.apply(happening);
+        // Of a list, more may follow than interfaces that differ; and what was refused may be granted with anything.
+        let is_list = matches!(happening, Happening::All(_));
+        let differs = self.interfaces.apply(happening);
+        self.stirred |= is_list || differs || self.retry.is_some();
     }
 
     /// An interface is gone, with its program and the right to its NIC's seat.

@@ -1,7 +1,7 @@
 //! One thread's share of the guests: accepts connections, answers at once whom it can, and has the others attended to.
 
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::connection::{self, Begun, Connection, Left};
 use super::crowd::{Crowd, Full, Place};
-use super::doors::Doors;
+use super::doors::{Arrival, Doors};
 use super::faults::Faults;
 use super::look::{Seen, look};
 use super::parting::{LOOKS_EVERY, Parted, Parting};
@@ -70,9 +70,9 @@ impl Attendant {
                 () = &mut stopping => break,
                 Ok(()) = gate.changed() => {}
                 accepted = doors.accept(), if open_now => match accepted {
-                    Ok((socket, remote)) => {
+                    Ok(arrival) => {
                         faults.over();
-                        self.admit(socket, remote);
+                        self.admit(arrival);
                     }
                     Err(error) => rest(&mut faults, &error, &self.stop).await,
                 },
@@ -100,8 +100,8 @@ impl Attendant {
         Ok(())
     }
 
-    fn admit(&mut self, socket: OwnedFd, remote: SocketAddr) {
-        let slot = (self.desk.slot_of)(remote);
+    fn admit(&mut self, arrival: Arrival) {
+        let slot = (self.desk.slot_of)(arrival.remote);
         let entered = {
             let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
             crowd.enter(slot)
@@ -119,19 +119,19 @@ impl Attendant {
             }
         };
         let Some(turn) = place.turn_now() else {
-            return self.spawn(socket, remote, place, None);
+            return self.spawn(arrival, place, None);
         };
-        let Some(peer) = connection::seated(&self.desk, slot, remote, socket.as_fd()) else {
+        let Some(peer) = connection::seated(&self.desk, slot, arrival.remote, arrival.local) else {
             drop(turn);
-            return self.spawn(socket, remote, place, None);
+            return self.spawn(arrival, place, None);
         };
-        let left = match look(&self.app, &peer, socket.as_fd()) {
+        let left = match look(&self.app, &peer, arrival.socket.as_fd()) {
             Seen::Nothing | Seen::Answered { ends: false } => Left::Nothing,
             Seen::Answered { ends: true } => {
                 // One that is lost needs no farewell.
-                if hang_up(socket.as_fd()).is_ok() {
+                if hang_up(arrival.socket.as_fd()).is_ok() {
                     self.parting.push(Parted {
-                        socket,
+                        socket: arrival.socket,
                         place,
                         since: tokio::time::Instant::now(),
                     });
@@ -142,19 +142,20 @@ impl Attendant {
             Seen::Unsent { rest, ends } => Left::Unsent { rest, ends },
             Seen::Other(octets) => Left::Read(octets),
         };
-        self.spawn(socket, remote, place, Some(Begun { turn, peer, left }));
+        self.spawn(arrival, place, Some(Begun { turn, peer, left }));
     }
 
     /// Has a connection attended to that cannot be answered at once.
-    fn spawn(&mut self, socket: OwnedFd, remote: SocketAddr, place: Place, begun: Option<Begun>) {
-        let Ok(stream) = TcpStream::from_std(socket.into()) else {
+    fn spawn(&mut self, arrival: Arrival, place: Place, begun: Option<Begun>) {
+        let Ok(stream) = TcpStream::from_std(arrival.socket.into()) else {
             // The runtime is out of room for it.
             return;
         };
         let connection = Connection {
-            slot: (self.desk.slot_of)(remote),
+            slot: (self.desk.slot_of)(arrival.remote),
             stream: Arc::new(stream),
-            remote,
+            remote: arrival.remote,
+            local: arrival.local,
             place,
         };
         self.open.spawn(connection::attend(

@@ -35,6 +35,8 @@ const LINGER_MAX: usize = 1024 * 1024;
 pub(super) struct Connection {
     pub(super) stream: Arc<TcpStream>,
     pub(super) remote: SocketAddr,
+    /// What it connected to.
+    pub(super) local: SocketAddr,
     pub(super) slot: Option<Slot>,
     pub(super) place: Place,
 }
@@ -165,12 +167,12 @@ async fn identify(connection: &Connection, desk: &Desk, deadline: Instant) -> Pe
     let Some(slot) = connection.slot else {
         return Peer::unknown(Unknown::NoSeat);
     };
-    let (remote, socket) = (connection.remote, connection.stream.as_fd());
+    let (remote, local) = (connection.remote, connection.local);
     loop {
         let mut swapped = pin!(desk.swapped.notified());
         // Listen before looking, or a swap in between goes unheard.
         swapped.as_mut().enable();
-        if let Some(peer) = seated(desk, Some(slot), remote, socket) {
+        if let Some(peer) = seated(desk, Some(slot), remote, local) {
             return peer;
         }
         if timeout_at(deadline, swapped).await.is_err() {
@@ -184,17 +186,14 @@ pub(super) fn seated(
     desk: &Desk,
     slot: Option<Slot>,
     remote: SocketAddr,
-    socket: BorrowedFd<'_>,
+    local: SocketAddr,
 ) -> Option<Peer> {
     let snapshot = desk.snapshot.load();
     let seat = snapshot.seats.get(&slot?)?;
-    let local = rustix::net::getsockname(socket).ok();
-    let local = local.and_then(|local| SocketAddr::try_from(local).ok());
-    let origin = local.and_then(|local| desk.flows.origin(remote, local));
     Some(Peer {
         // Known even where the kernel has forgotten the connection.
         over_ipv6: remote.is_ipv6(),
-        ..Peer::seated(seat, origin)
+        ..Peer::seated(seat, desk.flows.origin(remote, local))
     })
 }
 

@@ -52,7 +52,8 @@ impl Conversation<'_> {
         let wire = Wire::new(Arc::clone(self.stream));
         let whole = async {
             match self.quickly(left).await {
-                Ok(read) => self.by_the_router(wire.clone(), read).await,
+                // Few come here, and it is large.
+                Ok(read) => Box::pin(self.by_the_router(wire.clone(), read)).await,
                 Err(met) => met,
             }
         };

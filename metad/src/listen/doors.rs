@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::net::{SocketFlags, acceptfrom_with};
+use rustix::net::{SocketFlags, acceptfrom_with, getsockname};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -21,10 +21,27 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// record of a connection that waits from being the one that was used least recently.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
+/// A connection that has come in. Its socket does not block, and nobody watches it.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) socket: OwnedFd,
+    pub(super) remote: SocketAddr,
+    /// What it connected to.
+    pub(super) local: SocketAddr,
+}
+
+/// One socket.
+#[derive(Debug)]
+struct Door {
+    listener: AsyncFd<TcpListener>,
+    /// Where it listens; `None`: at more addresses than one.
+    local: Option<SocketAddr>,
+}
+
 /// The sockets that guests come in by.
 #[derive(Debug)]
 pub(super) struct Doors {
-    listeners: Vec<AsyncFd<TcpListener>>,
+    listeners: Vec<Door>,
     /// Who is asked first, so that a rush at one leaves nobody standing at another.
     turn: usize,
 }
@@ -42,26 +59,22 @@ impl Doors {
                 .with_interval(KEEP_ALIVE / 4);
             socket.set_tcp_keepalive(&alive)?;
         }
-        let watched = listeners.into_iter().map(watch);
+        let watched = listeners.into_iter().map(Door::open);
         Ok(Self {
             listeners: watched.collect::<io::Result<_>>()?,
             turn: 0,
         })
     }
 
-    /// Waits for the next connection at any of them. Nothing is lost where the wait is given up. The socket does not block,
-    /// and nobody watches it.
-    pub(super) async fn accept(&mut self) -> io::Result<(OwnedFd, SocketAddr)> {
+    /// Waits for the next connection at any of them. Nothing is lost where the wait is given up.
+    pub(super) async fn accept(&mut self) -> io::Result<Arrival> {
         poll_fn(|context| self.poll_accept(context)).await
     }
 
-    fn poll_accept(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<(OwnedFd, SocketAddr)>> {
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
         let (before, from) = self.listeners.split_at(self.turn);
         for (passed, listener) in from.iter().chain(before).enumerate() {
-            if let Poll::Ready(accepted) = poll_one(listener, context) {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
                 self.turn = (self.turn + passed + 1) % self.listeners.len();
                 return Poll::Ready(accepted);
             }
@@ -70,30 +83,42 @@ impl Doors {
     }
 }
 
-fn watch(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
-    // SAFETY: a listener has one descriptor of its own, and closes it when it is dropped and no sooner.
-    Ok(unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }?)
-}
+impl Door {
+    fn open(listener: TcpListener) -> io::Result<Self> {
+        let local = listener.local_addr()?;
+        // SAFETY: a listener has one descriptor of its own, and closes it when it is dropped and no sooner.
+        let watched = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
+        Ok(Self {
+            listener: watched?,
+            local: Some(local).filter(|local| !local.ip().is_unspecified()),
+        })
+    }
 
-fn poll_one(
-    listener: &AsyncFd<TcpListener>,
-    context: &mut Context<'_>,
-) -> Poll<io::Result<(OwnedFd, SocketAddr)>> {
-    loop {
-        let mut ready = ready!(listener.poll_read_ready(context))?;
-        // Another thread may have been quicker.
-        if let Ok(accepted) = ready.try_io(|listener| accept(listener.get_ref())) {
-            return Poll::Ready(accepted);
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
+        loop {
+            let mut ready = ready!(self.listener.poll_read_ready(context))?;
+            // Another thread may have been quicker.
+            if let Ok(accepted) = ready.try_io(|listener| self.accept(listener.get_ref())) {
+                return Poll::Ready(accepted);
+            }
         }
     }
-}
 
-fn accept(listener: &TcpListener) -> io::Result<(OwnedFd, SocketAddr)> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let (socket, remote) = acceptfrom_with(listener, flags)?;
-    let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok());
-    // One without an address is gone already.
-    Ok((socket, remote.ok_or(io::ErrorKind::ConnectionAborted)?))
+    fn accept(&self, listener: &TcpListener) -> io::Result<Arrival> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (socket, remote) = acceptfrom_with(listener, flags)?;
+        // One without an address is gone already.
+        let gone = || io::Error::from(io::ErrorKind::ConnectionAborted);
+        let address = |address| SocketAddr::try_from(address).map_err(|_no_address| gone());
+        Ok(Arrival {
+            remote: address(remote.ok_or_else(gone)?)?,
+            local: match self.local {
+                Some(local) => local,
+                None => address(getsockname(&socket)?)?,
+            },
+            socket,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -101,10 +126,6 @@ mod tests {
     use std::net::{Ipv4Addr, TcpStream as Client};
 
     use super::*;
-
-    fn local(socket: OwnedFd) -> SocketAddr {
-        Client::from(socket).local_addr().unwrap()
-    }
 
     fn listener() -> TcpListener {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -124,13 +145,11 @@ mod tests {
         clients.push(Client::connect(addresses[1]).unwrap());
         let mut came_in_by = Vec::new();
         for _ in 0..2 {
-            let (stream, _) = doors.accept().await.unwrap();
-            came_in_by.push(local(stream));
+            came_in_by.push(doors.accept().await.unwrap().local);
         }
         assert_eq!(came_in_by, addresses);
         for _ in 0..4 {
-            let (stream, _) = doors.accept().await.unwrap();
-            assert_eq!(local(stream), addresses[0]);
+            assert_eq!(doors.accept().await.unwrap().local, addresses[0]);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, sendmsg};
 use socket2::SockRef;
 
 use super::connection::HEAD_MAX;
@@ -21,7 +21,8 @@ pub(super) enum Seen {
     Nothing,
     /// The guest sends nothing more, or the connection is lost.
     End,
-    /// A request, which has its whole answer.
+    /// A request, which has its whole answer. Where the connection `ends` with it, the end must be told at once: the answer
+    /// may wait for that.
     Answered { ends: bool },
     /// A request, and what is still to be sent of its answer.
     Unsent { rest: [Bytes; 2], ends: bool },
@@ -69,13 +70,16 @@ impl Scratch {
         let Some(written) = app.quick(peer, &Bare(socket), octets, &mut self.head) else {
             return Seen::Other(octets.to_vec());
         };
+        let ends = written.ends;
         let parts = [IoSlice::new(&self.head), IoSlice::new(&written.body)];
-        let sent = match rustix::io::writev(socket, &parts) {
+        let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        // The last octets wait for the end of the connection, which is next, and leave in one packet with it (send(2)).
+        flags.set(SendFlags::MORE, ends);
+        let sent = match sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), flags) {
             Ok(sent) => sent,
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => 0,
             Err(_lost) => return Seen::End,
         };
-        let ends = written.ends;
         if sent == self.head.len() + written.body.len() {
             return Seen::Answered { ends };
         }

@@ -2,7 +2,7 @@
 //! (`cargo xtask bench`).
 
 use anyhow::{Result, ensure};
-use metad_tests::bench::{Bench, Extent, scale};
+use metad_tests::bench::{Bench, Extent, bystander, ready, scale, storm};
 use metad_tests::needs;
 
 fn is_right(bench: Bench) -> Result<()> {
@@ -18,4 +18,19 @@ fn is_right(bench: Bench) -> Result<()> {
 #[test]
 fn hundreds_of_instances_are_told_apart() -> Result<()> {
     is_right(scale::BENCH)
+}
+
+#[test]
+fn guests_that_boot_at_once_are_all_told_their_own() -> Result<()> {
+    is_right(storm::BENCH)
+}
+
+#[test]
+fn foreign_frames_all_pass() -> Result<()> {
+    is_right(bystander::BENCH)
+}
+
+#[test]
+fn new_guests_are_told_their_own() -> Result<()> {
+    is_right(ready::BENCH)
 }

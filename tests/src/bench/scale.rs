@@ -6,16 +6,17 @@
 mod domains;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{Bench, Cell, Extent, Kind, Outcome, Row, Target, quantile};
+use super::rounds::median;
+use super::{Bench, Cell, Extent, Kind, Outcome, Row, Target};
 use crate::frames::METADATA;
-use crate::lab::{Daemon, Guest, Lab, Plug, Reply, Request, Settings};
+use crate::lab::{Daemon, Guest, Lab, Plug, Settings};
+use crate::load::{Lane, Load, Manner, Step};
 
 pub const BENCH: Bench = Bench {
     name: "scale",
@@ -30,7 +31,7 @@ const MEMORY: f64 = 64.0;
 /// What the rate of requests may differ by between sizes.
 const FLAT: f64 = 0.05;
 const DOMAINS_TIME: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(60);
+const LANES: usize = 16;
 const PATH: &str = "/latest/meta-data/instance-id";
 
 struct Amount {
@@ -38,7 +39,7 @@ struct Amount {
     /// Of the memory at the largest size.
     measured: bool,
     rounds: usize,
-    requests: usize,
+    time: Duration,
     domains: usize,
 }
 
@@ -48,14 +49,14 @@ fn amount(extent: Extent) -> Amount {
             sizes: &[10, 300],
             measured: false,
             rounds: 1,
-            requests: 50,
+            time: Duration::from_millis(200),
             domains: 100,
         },
         Extent::Full => Amount {
             sizes: &[10, 1_000, 10_000],
             measured: true,
             rounds: 15,
-            requests: 1_000,
+            time: Duration::from_secs(1),
             domains: 1_000,
         },
     }
@@ -70,6 +71,8 @@ struct Place {
     /// Resident octets once all was taken in, and after the turns.
     settled: u64,
     rates: Vec<f64>,
+    /// What became of the first requests that failed.
+    failures: Vec<String>,
     _lab: Lab,
 }
 
@@ -80,7 +83,7 @@ fn run(extent: Extent) -> Result<Outcome> {
     let mut wrong = 0;
     for _ in 0..amount.rounds {
         for place in &mut places {
-            wrong += place.turn(amount.requests)?;
+            wrong += place.turn(amount.time)?;
         }
     }
     let mut outcome = Outcome {
@@ -95,10 +98,12 @@ fn run(extent: Extent) -> Result<Outcome> {
         ..Outcome::default()
     };
     let base = places.first().context("no sizes")?;
-    let (base_rate, base_memory, base_size) = (base.rate(), base.settled, base.size);
+    let (base_rates, base_memory, base_size) = (base.rates.clone(), base.settled, base.size);
     for place in &places {
         let more = place.size.saturating_sub(base_size);
         let each = place.settled.saturating_sub(base_memory) as f64 / 1024.0 / more as f64;
+        let pairs = place.rates.iter().zip(&base_rates);
+        let to_fewest = median(pairs.map(|(own, base)| own / base).collect());
         let (rate, used) = (place.rate(), place.resident()?);
         outcome.rows.push(Row {
             name: format!("{} instances", place.size),
@@ -112,11 +117,11 @@ fn run(extent: Extent) -> Result<Outcome> {
                 },
                 Cell::Number(used as f64 / MIB),
                 Cell::Rate(rate),
-                Cell::Ratio(rate / base_rate),
+                Cell::Ratio(to_fewest),
             ],
         });
         if place.size != base_size {
-            outcome.targets.push(flat(place.size, rate / base_rate));
+            outcome.targets.push(flat(place.size, to_fewest));
         }
     }
     if let Some(largest) = places.last().filter(|_| amount.measured) {
@@ -125,6 +130,9 @@ fn run(extent: Extent) -> Result<Outcome> {
             .push(memory(largest.size, largest.settled as f64 / MIB));
     }
     outcome.targets.push(right(wrong));
+    let failures = places.iter().flat_map(|place| &place.failures).take(5);
+    let notes = failures.map(|failure| format!("failed: {failure}"));
+    outcome.notes.extend(notes);
     drop(places);
     domains::measure(amount.domains, DOMAINS_TIME, &mut outcome)?;
     Ok(outcome)
@@ -158,7 +166,7 @@ impl Place {
         let started = Instant::now();
         let daemon = lab.serve(&Settings {
             identity: "mac",
-            more: "[limits]\nenabled = false",
+            more: "[limits]\nenabled = false\nopen-connections = 4096",
             ..Settings::default()
         })?;
         daemon.status_until("a seat for every instance", |status| {
@@ -175,6 +183,7 @@ impl Place {
             taken_in,
             settled: 0,
             rates: Vec::new(),
+            failures: Vec::new(),
             _lab: lab,
         };
         place.settled = place.resident()?;
@@ -194,44 +203,29 @@ impl Place {
         Ok(kibibytes * 1024)
     }
 
-    /// Asks so many times, one connection after the other; says how many answers were not its own.
-    fn turn(&mut self, requests: usize) -> Result<usize> {
-        let expected = self.guest.record()["instance-id"].clone();
-        let started = Instant::now();
-        let wrong = self.guest.space().within(|| -> Result<usize> {
-            let mut wrong = 0;
-            for _ in 0..requests {
-                let reply = ask(PATH)?;
-                wrong += usize::from(reply.status != 200 || expected != reply.text());
-            }
-            Ok(wrong)
-        })??;
-        self.rates
-            .push(requests as f64 / started.elapsed().as_secs_f64());
+    /// Asks for so long, sixteen connections at a time; says how many answers were not its own.
+    fn turn(&mut self, time: Duration) -> Result<u64> {
+        let id = self.guest.record()["instance-id"].clone();
+        let id = id.as_str().context("a guest without an instance-id")?;
+        let script = [Step::get(PATH, Manner::Closing, id.as_bytes())];
+        let lane = Lane {
+            from: self.guest.space(),
+            to: SocketAddrV4::new(METADATA, 80),
+            script: &script,
+            requests: u64::MAX,
+        };
+        let tally = Load::alike(lane, LANES, Manner::Closing, time).run()?;
+        self.rates.push(tally.rate());
         let reply = self.guest.get("/latest/user-data")?;
         ensure!(reply.text() == user_data(0), "other user-data: {reply:?}");
-        Ok(wrong)
+        self.failures.extend(tally.failures);
+        Ok(tally.failed)
     }
 
     /// The median of its turns.
     fn rate(&self) -> f64 {
-        let times = self
-            .rates
-            .iter()
-            .map(|rate| Duration::from_secs_f64(1.0 / rate));
-        let mut times: Vec<Duration> = times.collect();
-        times.sort_unstable();
-        1.0 / quantile(&times, 0.5).as_secs_f64()
+        median(self.rates.clone())
     }
-}
-
-fn ask(path: &str) -> Result<Reply> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(METADATA, 80).into(), PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(Request::get(path).text().as_bytes())?;
-    let mut octets = Vec::new();
-    stream.read_to_end(&mut octets)?;
-    Reply::parse(&octets)
 }
 
 /// A configuration that nobody else has, of exactly the length.
@@ -268,11 +262,11 @@ fn memory(size: usize, mebibytes: f64) -> Target {
     }
 }
 
-fn right(wrong: usize) -> Target {
+fn right(wrong: u64) -> Target {
     Target {
         what: "answers that were another's, or none".to_owned(),
         wanted: "0".to_owned(),
-        measured: Cell::Count(wrong.try_into().unwrap_or(u64::MAX)),
+        measured: Cell::Count(wrong),
         met: wrong == 0,
         kind: Kind::Right,
     }

@@ -22,7 +22,7 @@ use super::Namespace;
 const OFFLOADS: libc::c_uint =
     libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
 /// Octets of a `struct virtio_net_hdr`, which precedes each frame. All zero: nothing is left to do.
-pub(super) const HEADER: usize = 10;
+pub(crate) const HEADER: usize = 10;
 /// The largest frame.
 const LARGEST: usize = HEADER + 65_536 + 64;
 /// How long a thread waits for frames before it sees whether it is still wanted.
@@ -93,7 +93,7 @@ impl Drop for Cable {
 
 /// Opens a new tap as QEMU does: frames have virtio's header, and reading does not block, without which the driver
 /// would take every frame the long way.
-fn tap(space: &Namespace, name: &str) -> Result<File> {
+pub(crate) fn tap(space: &Namespace, name: &str) -> Result<File> {
     space.within(|| {
         let file = OpenOptions::new()
             .read(true)

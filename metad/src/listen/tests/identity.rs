@@ -168,6 +168,7 @@ async fn hop_limit_is_on_the_socket_that_carries_the_token() {
         let connection = connection::Connection {
             stream: Arc::clone(&stream),
             remote,
+            local: address,
             slot: Some(SLOT),
             place: Crowd::new(room(&service.desk)).enter(Some(SLOT)).unwrap(),
         };

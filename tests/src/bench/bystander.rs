@@ -1,0 +1,308 @@
+//! What metad costs those who want nothing of it: guests that speak to each other.
+//!
+//! Two hosts take turns at everything: one with metad, and one with an empty program in its place, or with none where
+//! octets are counted. The kernel itself says how long each program ran, by clocks that take most of that time.
+
+mod kernel;
+mod traffic;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use self::kernel::{Program, Runs, count_runs};
+use self::traffic::Carried;
+use super::{Bench, Cell, Extent, Kind, Outcome, Row, Target, quantile, ratio};
+use crate::frames::{self, ACK, Ends};
+use crate::lab::{Daemon, Guest, Lab, Plug, Settings, Wire, until};
+
+pub const BENCH: Bench = Bench {
+    name: "bystander",
+    question: "What does metad cost guests that only speak to each other?",
+    run,
+};
+
+const FROM: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 5);
+const TO: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 6);
+const SOON: Duration = Duration::from_secs(60);
+/// What may be added to an empty program, and what must be left of throughput.
+const ADDED: f64 = 1.3;
+const KEPT: f64 = 0.99;
+const MIB: usize = 1024 * 1024;
+
+struct Amount {
+    rounds: usize,
+    frames: usize,
+    /// Of TCP.
+    octets: usize,
+    datagrams: usize,
+}
+
+fn amount(extent: Extent) -> Amount {
+    match extent {
+        Extent::Short => Amount {
+            rounds: 2,
+            frames: 500,
+            octets: 8 * MIB,
+            datagrams: 2_000,
+        },
+        Extent::Full => Amount {
+            rounds: 31,
+            frames: 10_000,
+            octets: 256 * MIB,
+            datagrams: 50_000,
+        },
+    }
+}
+
+/// A host with two guests.
+struct Place {
+    from: Guest,
+    to: Guest,
+    daemon: Option<Daemon>,
+    lab: Lab,
+}
+
+/// What nobody here is meant by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Foreign {
+    Tcp,
+    Udp,
+    Ipv6,
+    Arp,
+    Unknown,
+}
+
+impl Foreign {
+    const ALL: [Self; 5] = [Self::Tcp, Self::Udp, Self::Ipv6, Self::Arp, Self::Unknown];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP over IPv4",
+            Self::Udp => "UDP over IPv4",
+            Self::Ipv6 => "IPv6",
+            Self::Arp => "ARP for another guest",
+            Self::Unknown => "neither IP nor ARP",
+        }
+    }
+}
+
+fn run(extent: Extent) -> Result<Outcome> {
+    let amount = amount(extent);
+    let (with, without) = (Place::new(true)?, Place::new(false)?);
+    let mut outcome = Outcome {
+        columns: vec!["empty", "metad", "metad to empty"],
+        ..Outcome::default()
+    };
+    programs([&without, &with], &amount, &mut outcome)?;
+    throughput([&without, &with], &amount, &mut outcome)?;
+    ensure!(with.daemon.is_some(), "metad was not there");
+    outcome.notes.push(
+        "programs: nanoseconds for each frame, by the kernel's run-time statistics; below that: none instead of an empty one"
+            .to_owned(),
+    );
+    Ok(outcome)
+}
+
+/// What the programs themselves take.
+fn programs(places: [&Place; 2], amount: &Amount, outcome: &mut Outcome) -> Result<()> {
+    let [without, with] = places;
+    let empty = Program::empty()?;
+    let _attached = without.attach(&empty)?;
+    let ours = with.program()?;
+    let _counting = count_runs()?;
+    let mut missed = 0;
+    for foreign in Foreign::ALL {
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..amount.rounds {
+            let pairs = places.iter().zip([&empty, &ours]).zip(&mut times);
+            for ((place, program), times) in pairs {
+                let ran = place.flood(program, foreign, amount.frames)?;
+                let sent = u64::try_from(amount.frames)?;
+                missed += sent.saturating_sub(ran.count);
+                let count = u32::try_from(ran.count.max(1))?;
+                times.push(ran.time / count);
+            }
+        }
+        let [empty, ours] = times.map(median);
+        let to_empty = ratio(ours, empty);
+        outcome.rows.push(Row {
+            name: foreign.name().to_owned(),
+            cells: vec![Cell::Time(empty), Cell::Time(ours), to_empty],
+        });
+        outcome.targets.push(Target {
+            what: format!("{}: guest_ingress to an empty program", foreign.name()),
+            wanted: format!("≤ {ADDED} ×"),
+            measured: to_empty,
+            met: matches!(to_empty, Cell::Ratio(ratio) if ratio <= ADDED),
+            kind: Kind::Fast,
+        });
+    }
+    outcome.targets.push(Target {
+        what: "foreign frames that a program did not see".to_owned(),
+        wanted: "0".to_owned(),
+        measured: Cell::Count(missed),
+        met: missed == 0,
+        kind: Kind::Right,
+    });
+    Ok(())
+}
+
+/// What is left of the pace of others.
+fn throughput(places: [&Place; 2], amount: &Amount, outcome: &mut Outcome) -> Result<()> {
+    let kinds: [(&str, traffic::Carry); 2] = [
+        ("TCP, MiB/s", |from, to, amount| {
+            traffic::tcp(from, to, amount.0)
+        }),
+        ("UDP, datagrams/s", |from, to, amount| {
+            traffic::udp(from, to, amount.1)
+        }),
+    ];
+    for (name, carry) in kinds {
+        let mut paces = [Vec::new(), Vec::new()];
+        let mut ratios = Vec::new();
+        for round in 0..amount.rounds {
+            let mut this = [0.0; 2];
+            // Who comes second finds a warm machine.
+            let mut order = [0, 1];
+            order.rotate_left(round % 2);
+            for index in order {
+                let (Some(place), Some(pace)) = (places.get(index), this.get_mut(index)) else {
+                    continue;
+                };
+                let carried: Carried =
+                    carry(&place.from, &place.to, (amount.octets, amount.datagrams))?;
+                *pace = carried.pace();
+            }
+            let [without, with] = this;
+            ratios.push(with / without);
+            for (paces, pace) in paces.iter_mut().zip(this) {
+                paces.push(pace);
+            }
+        }
+        let [without, with] = paces.map(middle);
+        let kept = middle(ratios);
+        outcome.rows.push(Row {
+            name: name.to_owned(),
+            cells: vec![Cell::Number(without), Cell::Number(with), Cell::Ratio(kept)],
+        });
+        outcome.targets.push(Target {
+            what: format!("{name}: with metad to without"),
+            wanted: format!("≥ {KEPT} ×"),
+            measured: Cell::Ratio(kept),
+            met: kept >= KEPT,
+            kind: Kind::Fast,
+        });
+    }
+    Ok(())
+}
+
+impl Place {
+    fn new(with_metad: bool) -> Result<Self> {
+        let lab = Lab::new()?;
+        lab.bridge("br0", &["10.77.0.1/24"])?;
+        let guest = |name: &str, address: Ipv4Addr| -> Result<Guest> {
+            let guest = lab.guest(name, Plug::Bridge("br0"), Some(&format!("{address}/24")))?;
+            lab.record(name, &guest.record())?;
+            Ok(guest)
+        };
+        let (from, to) = (guest("from", FROM)?, guest("to", TO)?);
+        let daemon = with_metad.then(|| lab.serve(&Settings::default()));
+        let daemon = daemon.transpose()?;
+        if let Some(daemon) = &daemon {
+            daemon.seated(&["from", "to"])?;
+        }
+        let place = Self {
+            from,
+            to,
+            daemon,
+            lab,
+        };
+        // The bridge knows by then where both are.
+        traffic::tcp(&place.from, &place.to, MIB)?;
+        Ok(place)
+    }
+
+    /// metad's program on the tap of the guest that sends, once it is there.
+    fn program(&self) -> Result<Program> {
+        let ifindex = self.lab.host().index_of(self.from.interface())?;
+        until("metad's program on the tap", SOON, || {
+            self.lab.host().within(|| Program::at(ifindex)).ok()?.ok()
+        })
+    }
+
+    /// Attaches a program to the tap of the guest that sends.
+    fn attach(&self, program: &Program) -> Result<OwnedFd> {
+        let ifindex = self.lab.host().index_of(self.from.interface())?;
+        self.lab.host().within(|| program.attach(ifindex))?
+    }
+
+    /// Sends so many frames, and says what they have cost.
+    fn flood(&self, program: &Program, foreign: Foreign, count: usize) -> Result<Runs> {
+        let frame = self.frame(foreign);
+        let wire: Wire = self.from.wire()?;
+        let before = program.runs()?;
+        for _ in 0..count {
+            wire.send(&frame)?;
+        }
+        let sent = u64::try_from(count)?;
+        // The other processor may not be through with them.
+        until("the last frame", SOON, || {
+            let after = program.runs().ok()?;
+            let count = after.count - before.count;
+            (count >= sent).then_some(Runs {
+                count,
+                time: after.time.saturating_sub(before.time),
+            })
+        })
+        .context(foreign.name())
+    }
+
+    fn frame(&self, foreign: Foreign) -> Vec<u8> {
+        let ends = Ends {
+            from_mac: self.from.mac(),
+            to_mac: self.to.mac(),
+            from: FROM,
+            to: TO,
+            from_port: 40_000,
+            to_port: 9,
+        };
+        match foreign {
+            Foreign::Tcp => frames::tcp(&ends, ACK, 1, 1, &[0x5a; 1_000]),
+            Foreign::Udp => frames::udp(&ends, &[0x5a; 1_000]),
+            Foreign::Ipv6 => frames::ipv6::udp(
+                &frames::ipv6::Ends {
+                    from_mac: self.from.mac(),
+                    to_mac: self.to.mac(),
+                    from: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 5),
+                    to: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 6),
+                    from_port: 40_000,
+                    to_port: 9,
+                },
+                &[0x5a; 1_000],
+            ),
+            Foreign::Arp => frames::who_has(self.from.mac(), FROM, TO),
+            Foreign::Unknown => experimental(frames::udp(&ends, &[0x5a; 1_000])),
+        }
+    }
+}
+
+/// The same frame under a type for local experiments (IEEE 802).
+fn experimental(mut frame: Vec<u8>) -> Vec<u8> {
+    for (to, from) in frame.iter_mut().skip(12).zip([0x88, 0xb5]) {
+        *to = from;
+    }
+    frame
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    quantile(&times, 0.5)
+}
+
+fn middle(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or_default()
+}

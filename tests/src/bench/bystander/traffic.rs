@@ -1,0 +1,100 @@
+//! Traffic between two guests, and its pace.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{FROM, MIB, SOON, TO};
+use crate::lab::Guest;
+
+const PORT: u16 = 5_001;
+/// Octets of a datagram.
+const DATAGRAM: usize = 1_400;
+/// How long the last datagrams may take.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Carries so many octets of TCP, or so many datagrams, from one guest to the other.
+pub(super) type Carry = fn(&Guest, &Guest, (usize, usize)) -> Result<Carried>;
+
+/// How much arrived, in MiB or datagrams.
+pub(super) struct Carried {
+    amount: f64,
+    took: Duration,
+}
+
+impl Carried {
+    /// A second.
+    pub(super) fn pace(&self) -> f64 {
+        self.amount / self.took.as_secs_f64()
+    }
+}
+
+/// One connection.
+pub(super) fn tcp(from: &Guest, to: &Guest, octets: usize) -> Result<Carried> {
+    let listener = to.space().within(|| TcpListener::bind((TO, PORT)))??;
+    let mut out = from.space().connect(TO, PORT, SOON)??;
+    let (mut taken, _) = listener.accept().context("no connection")?;
+    taken.set_read_timeout(Some(SOON))?;
+    let started = Instant::now();
+    let received = std::thread::scope(|scope| -> Result<usize> {
+        let sending = scope.spawn(move || -> Result<()> {
+            let chunk = vec![0x5a; MIB];
+            (0..octets / MIB).try_for_each(|_| out.write_all(&chunk))?;
+            Ok(())
+        });
+        let mut room = vec![0; MIB];
+        let mut received = 0;
+        loop {
+            match taken.read(&mut room)? {
+                0 => break,
+                length => received += length,
+            }
+        }
+        sending.join().ok().context("the sender panicked")??;
+        Ok(received)
+    })?;
+    ensure!(received == octets, "{received} octets of {octets} arrived");
+    Ok(Carried {
+        amount: received as f64 / MIB as f64,
+        took: started.elapsed(),
+    })
+}
+
+/// Datagrams as fast as they go; those that arrive count.
+pub(super) fn udp(from: &Guest, to: &Guest, datagrams: usize) -> Result<Carried> {
+    let taking = to.space().within(|| UdpSocket::bind((TO, PORT)))??;
+    let sending = from.space().within(|| UdpSocket::bind((FROM, 0)))??;
+    sending.connect((TO, PORT))?;
+    taking.set_read_timeout(Some(GLANCE))?;
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| {
+            let mut room = [0; DATAGRAM];
+            let mut received = 0_u64;
+            let mut last = Instant::now();
+            loop {
+                match taking.recv(&mut room) {
+                    Ok(_) => {
+                        received += 1;
+                        last = Instant::now();
+                    }
+                    Err(_) if over.load(Ordering::Relaxed) => return (received, last),
+                    Err(_) => {}
+                }
+            }
+        });
+        let started = Instant::now();
+        let sent = (0..datagrams).try_for_each(|_| sending.send(&[0x5a; DATAGRAM]).map(drop));
+        over.store(true, Ordering::Relaxed);
+        let (received, last) = receiver.join().ok().context("the receiver panicked")?;
+        sent.context("cannot send datagrams")?;
+        ensure!(received > 0, "no datagram arrived");
+        Ok(Carried {
+            amount: received as f64,
+            took: last.saturating_duration_since(started),
+        })
+    })
+}
