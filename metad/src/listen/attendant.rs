@@ -61,6 +61,7 @@ impl Attendant {
     pub(super) async fn attend(mut self, listeners: Vec<TcpListener>) -> Result<()> {
         let mut doors = Doors::open(listeners).context("cannot watch a listening socket")?;
         let mut faults = Faults::default();
+        let mut arrivals = Vec::new();
         let mut stopping = pin!(stopped(self.stop.clone()));
         let mut gate = self.desk.open.clone();
         let mut looks = tokio::time::interval(LOOKS_EVERY);
@@ -70,10 +71,12 @@ impl Attendant {
             tokio::select! {
                 () = &mut stopping => break,
                 Ok(()) = gate.changed() => {}
-                accepted = doors.accept(), if open_now => match accepted {
-                    Ok(arrival) => {
+                accepted = doors.accept(&mut arrivals), if open_now => match accepted {
+                    Ok(()) => {
                         faults.over();
-                        self.admit(arrival);
+                        for arrival in arrivals.drain(..) {
+                            self.admit(arrival);
+                        }
                     }
                     Err(error) => rest(&mut faults, &error, &self.stop).await,
                 },

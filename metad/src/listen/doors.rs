@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,6 +20,12 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long a connection is quiet before the kernel looks whether the guest still has it. It keeps the kernel programs'
 /// record of a connection that waits from being the one that was used least recently.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// So many are accepted before the first of them is looked at; other threads may have time for the rest.
+const AT_ONCE: usize = 8;
+/// How long the kernel keeps a connection to itself on which nothing was sent yet. Whoever connects to a server of HTTP sends at
+/// once, and then there is something to read when the connection is accepted.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A connection that has come in. Its socket does not block, and nobody watches it.
 #[derive(Debug)]
@@ -58,6 +64,7 @@ impl Doors {
                 .with_time(KEEP_ALIVE)
                 .with_interval(KEEP_ALIVE / 4);
             socket.set_tcp_keepalive(&alive)?;
+            defer_accept(listener, QUIET)?;
         }
         let watched = listeners.into_iter().map(Door::open);
         Ok(Self {
@@ -66,9 +73,19 @@ impl Doors {
         })
     }
 
-    /// Waits for the next connection at any of them. Nothing is lost where the wait is given up.
-    pub(super) async fn accept(&mut self) -> io::Result<Arrival> {
-        poll_fn(|context| self.poll_accept(context)).await
+    /// Waits for connections at any of them, and adds those that there are to `arrivals`, some at the most. Nothing is lost where
+    /// the wait is given up.
+    pub(super) async fn accept(&mut self, arrivals: &mut Vec<Arrival>) -> io::Result<()> {
+        poll_fn(|context| {
+            arrivals.push(ready!(self.poll_accept(context))?);
+            while arrivals.len() < AT_ONCE
+                && let Poll::Ready(Ok(arrival)) = self.poll_accept(context)
+            {
+                arrivals.push(arrival);
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
     }
 
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
@@ -80,6 +97,25 @@ impl Doors {
             }
         }
         Poll::Pending
+    }
+}
+
+/// Has connections accepted once there is something to read, or after so long (TCP_DEFER_ACCEPT, tcp(7)).
+fn defer_accept(listener: &TcpListener, time: Duration) -> io::Result<()> {
+    let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
+    // SAFETY: the option is an int, which lives until the call is over, and its length is given.
+    let set = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            u32::try_from(size_of::<i32>()).unwrap_or_default(),
+        )
+    };
+    match set {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -143,13 +179,19 @@ mod tests {
             clients.push(Client::connect(addresses[0]).unwrap());
         }
         clients.push(Client::connect(addresses[1]).unwrap());
-        let mut came_in_by = Vec::new();
-        for _ in 0..2 {
-            came_in_by.push(doors.accept().await.unwrap().local);
+        let (mut came_in_by, mut arrivals) = (Vec::new(), Vec::new());
+        while came_in_by.len() < 6 {
+            doors.accept(&mut arrivals).await.unwrap();
+            came_in_by.extend(arrivals.drain(..).map(|arrival| arrival.local));
         }
-        assert_eq!(came_in_by, addresses);
-        for _ in 0..4 {
-            assert_eq!(doors.accept().await.unwrap().local, addresses[0]);
-        }
+        assert_eq!(came_in_by.first(), Some(&addresses[0]));
+        assert!(
+            came_in_by
+                .iter()
+                .take(3)
+                .any(|local| *local == addresses[1]),
+            "{came_in_by:?}"
+        );
+        assert!(came_in_by.ends_with(&[addresses[0]; 3]));
     }
 }

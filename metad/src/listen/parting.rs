@@ -19,7 +19,7 @@ pub(super) const LOOKS_EVERY: Duration = Duration::from_millis(10);
 /// meantime, or the threads' timers may be late.
 pub(super) const LOOKS_AFTER: usize = 32;
 /// Guests on a busy host have so long to hang up without anybody's waiting for it.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A connection with its whole answer sent, and its end of the conversation ended.
 #[derive(Debug)]
