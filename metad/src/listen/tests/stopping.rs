@@ -41,12 +41,17 @@ async fn open_request_is_finished_and_no_new_one_taken() {
 async fn request_on_a_connection_that_was_taken_is_still_answered() {
     let service = Service::start();
     let address = service.address;
-    // Another request's answer shows that this connection has been taken, which came first.
-    let mut client = spawn_blocking(move || connect(address)).await.unwrap();
+    // Another request's answer shows that this connection has been taken, on which something came first.
+    let client = spawn_blocking(move || {
+        let mut client = connect(address);
+        client.write_all(b"GET / HT").unwrap();
+        client
+    });
+    let mut client = client.await.unwrap();
     service.exchange("GET / HTTP/1.1\r\n\r\n").await;
     service.stop.send(true).unwrap();
     let reply = spawn_blocking(move || {
-        client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        client.write_all(b"TP/1.1\r\n\r\n").unwrap();
         read(&mut client)
     });
     assert_eq!(status(&reply.await.unwrap()), "200");
