@@ -3,6 +3,7 @@
 //! The benches themselves are the laboratory's (`metad_tests::bench`), where the tests run them short. Nothing here ever
 //! measures in the machine's own namespace.
 
+mod document;
 mod draw;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ pub(crate) struct Options {
     /// Also draw it, as SVG files in this directory
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
+    /// Also write it to this file, as tables of Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Seconds instead of minutes: shows whether all is right, and no number worth keeping
     #[arg(long)]
     short: bool,
@@ -71,6 +75,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     if let Some(directory) = &options.plot {
         inside.arg("--plot").arg(std::path::absolute(directory)?);
+    }
+    if let Some(file) = &options.markdown {
+        inside.arg("--markdown").arg(std::path::absolute(file)?);
     }
     inside.env("METAD_BIN", built.join("metad"));
     inside.env("METAD_PREDECESSOR", built.join("predecessor"));
@@ -139,6 +146,7 @@ fn measure(options: &Options) -> Result<ExitCode> {
     };
     let mut measured = Map::new();
     let mut failed = Vec::new();
+    let mut tables = Vec::new();
     for bench in chosen {
         say(&format!("\n=== {}: {}", bench.name, bench.question));
         let began = Instant::now();
@@ -155,10 +163,15 @@ fn measure(options: &Options) -> Result<ExitCode> {
                 say(&format!("drawn: {name}"));
             }
         }
+        tables.push(document::document(bench, &outcome));
         measured.insert(bench.name.to_owned(), outcome.json());
     }
     if let Some(file) = &options.json {
         write(file, &measured, extent)?;
+    }
+    if let Some(file) = &options.markdown {
+        std::fs::write(file, tables.join("\n"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
     }
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -283,6 +296,7 @@ mod tests {
             names: Vec::new(),
             json: None,
             plot: None,
+            markdown: None,
             short: true,
             debug: true,
             measure: true,
