@@ -262,36 +262,6 @@ pub fn successor_in(run_dir: &Path) -> PathBuf {
     run_dir.join(SUCCESSOR)
 }
 
-/// Makes sure that nobody but root and us could put anything into a run directory, before what is in it is believed. One
-/// that is not there is another's to report.
-///
-/// # Errors
-/// Others could.
-pub fn trust(run_dir: &Path) -> Result<(), Error> {
-    let found = match std::fs::symlink_metadata(run_dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found.map_err(failed("look at", run_dir))?,
-    };
-    let foreign = |problem| {
-        Err(Error::Foreign {
-            path: run_dir.to_owned(),
-            problem,
-        })
-    };
-    if !found.is_dir() {
-        return foreign("it is no directory");
-    }
-    if let Some(error) = not_ours(run_dir, found.uid(), rustix::process::geteuid()) {
-        return Err(error);
-    }
-    if found.mode() & 0o077 != 0 {
-        return foreign(
-            "others may enter it, and a metad makes its run directory for itself alone",
-        );
-    }
-    Ok(())
-}
-
 /// Makes sure that nobody but root and us can put anything into `path`.
 fn private_directory(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(path) {
@@ -360,47 +330,10 @@ pub(super) fn pid_in(lock: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     let path = path.to_owned();
     move |source| Error::Io { what, path, source }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_roots_is_to_be_had_with_sudo() {
-        let path = Path::new("/run/metad");
-        for (case, owner, us, expected) in [
-            ("ours", 1000, 1000, None),
-            ("root's own", 0, 0, None),
-            (
-                "root's",
-                0,
-                1000,
-                Some("cannot use /run/metad\nhelp: try again as root, with sudo"),
-            ),
-            (
-                "a third's",
-                1001,
-                1000,
-                Some(
-                    "cannot use /run/metad: it belongs to another user\nhelp: choose another name for this metad",
-                ),
-            ),
-            (
-                "somebody's, to root",
-                1000,
-                0,
-                Some(
-                    "cannot use /run/metad: it belongs to another user\nhelp: choose another name for this metad",
-                ),
-            ),
-        ] {
-            let error = not_ours(path, owner, Uid::from_raw(us));
-            let told = error.map(|error| error.to_string());
-            assert_eq!(told.as_deref(), expected, "{case}");
-        }
-    }
-}
+mod tests;
