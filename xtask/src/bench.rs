@@ -251,6 +251,16 @@ mod tests {
     }
 
     #[test]
+    fn every_bench_is_in_the_document() {
+        let document = shell::workspace().join("docs/performance.md");
+        let text = std::fs::read_to_string(document).unwrap();
+        for bench in bench::ALL {
+            let row = format!("\n| `{}` |", bench.name);
+            assert!(text.contains(&row), "{}", bench.name);
+        }
+    }
+
+    #[test]
     fn tables_are_aligned() {
         let row = |name: &str, count, ratio| Row {
             name: name.to_owned(),
