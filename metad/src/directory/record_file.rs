@@ -376,7 +376,8 @@ pub(super) fn cidr(text: &str) -> Option<crate::instance::Cidr> {
 
 /// The NICs of a machine of its own.
 pub(super) fn nics(fields: Vec<Closed<NicFields>>) -> Result<Vec<Nic>, String> {
-    let mut nics: Vec<Nic> = Vec::new();
+    // One, mostly: a list that grows has room for four.
+    let mut nics: Vec<Nic> = Vec::with_capacity(fields.len());
     for Closed(fields) in fields {
         let nic = fields.into_nic()?;
         if nics.iter().any(|other| other.mac == nic.mac) {

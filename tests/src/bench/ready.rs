@@ -49,6 +49,12 @@ enum Temper {
 impl Temper {
     const ALL: [Self; 3] = [Self::Hasty, Self::Booting, Self::Instant];
 
+    /// Who starts in this round. Those that begin at once wait a second each, and are few.
+    fn of(round: usize) -> impl Iterator<Item = Self> {
+        let mut all = Self::ALL.into_iter();
+        std::iter::from_fn(move || all.find(|it| *it != Self::Instant || round.is_multiple_of(10)))
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Hasty => "from the tap on, SYNs without a pause",
@@ -67,7 +73,8 @@ struct Starts {
 }
 
 fn run(extent: Extent) -> Result<Outcome> {
-    let all = Temper::ALL.len() * amount(extent);
+    let rounds = amount(extent);
+    let all: usize = (0..rounds).map(|round| Temper::of(round).count()).sum();
     let lab = Lab::new()?;
     lab.bridge("br0", &["10.77.0.1/24"])?;
     for number in 0..all {
@@ -84,15 +91,17 @@ fn run(extent: Extent) -> Result<Outcome> {
             .is_some_and(|known| known.len() == all)
     })?;
     let mut starts = Temper::ALL.map(|temper| (temper, Starts::default()));
-    for number in 0..all {
-        let at = number % starts.len();
-        let Some((temper, starts)) = starts.get_mut(at) else {
-            continue;
-        };
-        let start = start(&lab, number, *temper);
-        let (took, retransmitted) = start.with_context(|| format!("guest-{number}"))?;
-        starts.times.push(took);
-        starts.retransmitted += retransmitted;
+    let mut numbers = 0..all;
+    for round in 0..rounds {
+        for temper in Temper::of(round) {
+            let number = numbers.next().context("a guest without a record")?;
+            let start = start(&lab, number, temper);
+            let (took, retransmitted) = start.with_context(|| format!("guest-{number}"))?;
+            let mut all = starts.iter_mut();
+            let (_, starts) = all.find(|(it, _)| *it == temper).context("no such start")?;
+            starts.times.push(took);
+            starts.retransmitted += retransmitted;
+        }
     }
     Ok(outcome(&daemon, starts))
 }

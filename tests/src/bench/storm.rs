@@ -16,7 +16,7 @@ use serde_json::json;
 use self::crawl::Crawl;
 use super::rounds::median;
 use super::{Bench, Cell, Extent, Kind, Outcome, Row, Target, quantile};
-use crate::frames::METADATA;
+use crate::frames::{METADATA, mac_text};
 use crate::lab::{Daemon, Guest, Lab, Plug, Settings};
 use crate::load::{Lane, Load, Manner, Pace, Step, Tally};
 use crate::peers::{self, At};
@@ -102,26 +102,43 @@ fn run(extent: Extent) -> Result<Outcome> {
 }
 
 /// Makes bridges with their guests, and a record for each.
+///
+/// Who has which MAC address is told beforehand: the kernel has room for a thousand such entries in all namespaces
+/// together, but for permanent ones, and whoever finds none waits in vain.
 fn guests(lab: &Lab, count: usize) -> Result<Vec<(Guest, Known)>> {
     let mut guests = Vec::new();
+    let mut neighbours = String::new();
+    let mut gateway = String::new();
     for number in 0..count {
         let (bridge, port) = (number / PORTS, number % PORTS);
         let name = format!("br{bridge}");
         if port == 0 {
             lab.bridge(&name, &[&format!("10.77.{bridge}.1/24")])?;
+            // A bridge without one of its own takes that of whichever port has the lowest.
+            let mac = mac_text(lab.mac_of(&name)?);
+            lab.host().ip(&format!("link set {name} address {mac}"))?;
+            gateway = format!("10.77.{bridge}.1 lladdr {mac} dev eth0 nud permanent");
         }
         let address = format!("10.77.{bridge}.{}/24", port + 5);
         let guest = lab.guest(&format!("g{number}"), Plug::Bridge(&name), Some(&address))?;
         guest.ip(&format!("route add default via 10.77.{bridge}.1"))?;
+        guest.ip(&format!("neighbour replace {gateway}"))?;
+        let mac = mac_text(guest.mac());
+        let address = address.trim_end_matches("/24");
+        neighbours.push_str(&format!(
+            "neighbour replace {address} lladdr {mac} dev {name} nud permanent\n"
+        ));
         let mut record = guest.record();
         record["instance-id"] = json!(instance_id(number));
         record["hostname"] = json!(hostname(number));
         record["image-id"] = json!("ami-0123456789abcdef0");
         record["user-data"] = json!(format!("#cloud-config\nhostname: {}\n", hostname(number)));
         lab.record(guest.name(), &record)?;
-        let mac = crate::frames::mac_text(guest.mac());
         guests.push((guest, Known { guest: number, mac }));
     }
+    let file = lab.directory().join("neighbours");
+    fs::write(&file, neighbours).context("cannot write the neighbours down")?;
+    lab.host().ip(&format!("-batch {}", file.display()))?;
     Ok(guests)
 }
 
