@@ -46,7 +46,7 @@ pub fn replay(octets: &[u8]) {
                 nics: Some(reading.file.nics.unwrap_or_default()),
                 disks: Vec::new(),
                 record: reading.file.record,
-                reading: std::time::Duration::from_secs(1),
+                reading: Duration::from_secs(1),
                 problem: None,
             }),
             Err(error) => {

@@ -69,7 +69,7 @@ pub(crate) fn subject(name: &str, record: &str) -> Subject {
         nics: file.nics,
         disks: Vec::new(),
         record: file.record,
-        reading: std::time::Duration::from_secs(1),
+        reading: Duration::from_secs(1),
         problem: None,
     }
 }
