@@ -13,6 +13,7 @@
 pub mod admin;
 pub mod domain_xml;
 pub mod http;
+pub mod ledger;
 pub mod netlink;
 pub mod records;
 pub mod token;
@@ -23,10 +24,11 @@ mod world;
 pub type Replay = fn(&[u8]);
 
 /// Every target by its name: what `cargo xtask fuzz` and the directories of seeds and corpora call it.
-pub const TARGETS: [(&str, Replay); 7] = [
+pub const TARGETS: [(&str, Replay); 8] = [
     ("admin", admin::replay),
     ("domain_xml", domain_xml::replay),
     ("http", http::replay),
+    ("ledger", ledger::replay),
     ("netlink", netlink::replay),
     ("records", records::replay),
     ("token", token::replay),

@@ -77,6 +77,17 @@ impl Limit {
         Some(Taken::Add(self.interval_ns))
     }
 
+    /// The number of a bucket that owes more than this limit ever lets it: it did so under another one, and is an empty
+    /// bucket under this. `None`: it stays as it is.
+    pub const fn settle(self, full_at: u64, now: u64) -> Option<u64> {
+        let missing = full_at.wrapping_sub(now);
+        // As in `take`.
+        if missing > i64::MAX as u64 || missing <= self.capacity_ns {
+            return None;
+        }
+        Some(now.wrapping_add(self.capacity_ns))
+    }
+
     /// The number of a bucket that was full until `now`, when a token was taken out of it.
     #[inline(always)]
     pub const fn first(self, now: u64) -> u64 {
@@ -151,6 +162,34 @@ mod tests {
         for (case, seconds, expected) in [("in debt", 1, false), ("paid", 2, true)] {
             let later = now + seconds * limit.interval_ns;
             assert_eq!(limit.take(after, later).is_some(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_owed_under_another_limit_is_cut_to_this_one() {
+        let limit = Limit::new(1_000, 1_000);
+        for now in [77_000_000_000, u64::MAX - 5] {
+            for (case, owed, expected) in [
+                (
+                    "a minute, from a slower one",
+                    60_000_000_000,
+                    Some(1_000_000_000),
+                ),
+                ("a little more", 1_000_000_001, Some(1_000_000_000)),
+                ("all that is allowed", 1_000_000_000, None),
+                ("nothing", 0, None),
+                ("full long ago", u64::MAX - 3_000_000_000, None),
+            ] {
+                let settled = limit.settle(now.wrapping_add(owed), now);
+                let expected = expected.map(|owed: u64| now.wrapping_add(owed));
+                assert_eq!(settled, expected, "{case} at {now}");
+                let mut full_at = settled.unwrap_or(now.wrapping_add(owed));
+                let soon = now.wrapping_add(limit.interval_ns);
+                assert!(
+                    take(limit, &mut full_at, soon),
+                    "{case}: a token comes in time"
+                );
+            }
         }
     }
 

@@ -10,9 +10,10 @@ mod owners;
 mod query;
 mod server;
 mod status;
+mod trust;
 
 pub use answer::answer;
-pub use claim::{Claim, Error, successor_in, trust};
+pub use claim::{Claim, Error, successor_in};
 pub use client::{Client, ClientError};
 pub use holder::{Holder, State, of_silence};
 pub use query::{Method, Query, QueryError, Reply};
@@ -21,6 +22,7 @@ pub use status::{
     AttachedBy, Counters, InstanceStatus, InterfaceStatus, NicStatus, Problem, Role, SourceStatus,
     Status,
 };
+pub use trust::trust;
 
 use crate::signer::Certificate;
 

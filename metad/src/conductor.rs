@@ -211,7 +211,7 @@ impl Conductor {
         match order {
             Order::Engage(ledger, lease, done) => {
                 if let Some(ledger) = ledger {
-                    self.inventory.resume(ledger);
+                    self.inventory.resume(ledger, since_boot());
                 }
                 // The one writer until now may have kept more than was read at the start.
                 let read = self.inputs.files.load();

@@ -6,6 +6,7 @@
 mod attach;
 pub mod buckets;
 mod counters;
+mod debts;
 mod flows;
 mod follow;
 mod guard;
@@ -49,6 +50,8 @@ pub struct Datapath {
     nics: BTreeMap<NicKey, NicSlot>,
     /// What it would not take, and why.
     refused: BTreeMap<NicKey, (NicSlot, String)>,
+    /// Whether what an earlier daemon let guests owe is settled.
+    settled: bool,
 }
 
 /// Interfaces that may be others than they were, by index.
@@ -61,6 +64,11 @@ pub struct Unproven {
 }
 
 impl Datapath {
+    /// Whether a metad of this configuration has pinned anything, and did not unpin it.
+    pub fn is_pinned(config: &Config) -> bool {
+        pins::are_ours(config)
+    }
+
     /// Why what an earlier daemon has pinned cannot be gone on with; `None`: it can.
     ///
     /// # Errors
@@ -94,6 +102,7 @@ impl Datapath {
             config: config.clone(),
             nics: BTreeMap::new(),
             refused: BTreeMap::new(),
+            settled: false,
         })
     }
 
@@ -106,6 +115,7 @@ impl Datapath {
         self.attachments.begin_anew();
         self.guards.begin_anew();
         self.refused.clear();
+        self.settled = false;
         self.nics = self
             .kernel
             .nics
@@ -124,6 +134,9 @@ impl Datapath {
         let wanted = follow::wanted(&self.config.datapath, interfaces);
         self.attachments.update(&mut self.kernel, &wanted);
         self.guards.update(&mut self.kernel, &wanted);
+        if !std::mem::replace(&mut self.settled, true) {
+            debts::settle(&mut self.kernel.buckets, load::connections(&self.config));
+        }
     }
 
     /// Whether `ifindex` is the host's end of the veth.

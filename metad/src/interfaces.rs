@@ -1,8 +1,11 @@
 //! The host's network interfaces, as rtnetlink tells of them.
 
+mod asking;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) use self::asking::ask;
 
 use crate::instance::Mac;
 

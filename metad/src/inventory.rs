@@ -164,9 +164,9 @@ impl Inventory {
     }
 
     /// Goes on with the slots that were given out until now, by an earlier daemon or by this one: who is known keeps its
-    /// slot, and no other gets it.
-    pub fn resume(&mut self, ledger: Ledger) {
-        self.bindings.go_on(ledger);
+    /// slot, and no other gets it. `now` is the clock of [`Inventory::resolve`].
+    pub fn resume(&mut self, ledger: Ledger, now: Duration) {
+        self.bindings.go_on(ledger, now);
     }
 
     /// The interface of this name is gone, or another is there in its place: whoever sat on it is seated again only once

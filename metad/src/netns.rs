@@ -2,12 +2,14 @@
 //!
 //! It is kept under /run/netns as `ip netns` does, so that `ip netns exec NAME …` works on it.
 
+mod mark;
 pub mod queues;
 pub mod veth;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -75,11 +77,13 @@ impl Namespace {
     }
 
     /// Opens the namespace called `name` that an earlier daemon, or `metad up`, has left. `None`: there is none, or what
-    /// has the name is no network namespace (an interrupted start leaves a file alone).
+    /// has the name is no network namespace (an interrupted start leaves a file alone), or none that a metad made.
     pub fn left(name: &str) -> Option<Self> {
-        Self::open(name)
-            .ok()
-            .filter(|namespace| namespace.run(|| ()).is_ok())
+        Self::open(name).ok().filter(|namespace| {
+            namespace
+                .run(mark::is_set)
+                .is_ok_and(|is_set| is_set.unwrap_or(false))
+        })
     }
 
     /// Runs `work` on a thread of its own inside the namespace. Sockets that it opens stay there.
@@ -106,13 +110,13 @@ pub fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }
 
-/// Removes the namespace called `name` and every interface in it. `false`: there was none.
+/// Removes the namespace called `name` and every interface in it. `false`: there was none, or none that a metad made.
 ///
 /// # Errors
 /// When it is there and stays.
 pub fn remove(name: &str) -> Result<bool, NetnsError> {
     let path = Path::new(DIRECTORY).join(name);
-    if fs::symlink_metadata(&path).is_err() {
+    if !is_debris(&path) && Namespace::left(name).is_none() {
         return Ok(false);
     }
     match unmount(&path, UnmountFlags::DETACH) {
@@ -127,6 +131,16 @@ pub fn remove(name: &str) -> Result<bool, NetnsError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(NetnsError::Remove(path, error)),
     }
+}
+
+/// Whether it is what an interrupted start leaves: a file that nothing is mounted on, and that holds nothing.
+fn is_debris(path: &Path) -> bool {
+    // A namespace's file is of another file system.
+    let on = fs::symlink_metadata(DIRECTORY).map(|directory| directory.dev());
+    let found = fs::symlink_metadata(path);
+    found.is_ok_and(|file| {
+        file.is_file() && file.len() == 0 && on.is_ok_and(|device| device == file.dev())
+    })
 }
 
 /// The remedy where something that is not ours has the name.
@@ -166,6 +180,7 @@ fn bind_new(path: &Path) -> io::Result<()> {
     // SAFETY: leaves the thread's file descriptors and memory shared as they were; only the network namespace of this
     // short-lived thread changes.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
+    mark::set()?;
     Ok(mount_bind("/proc/thread-self/ns/net", path)?)
 }
 

@@ -23,6 +23,7 @@ mod install;
 pub(crate) mod ipv6;
 pub(crate) mod lifecycle;
 mod living;
+mod namesakes;
 mod networks;
 mod offload;
 mod openstack;

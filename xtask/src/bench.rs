@@ -56,6 +56,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return measure(options);
     }
     setup::ensure(Purpose::Net)?;
+    let is_vm = |bench: &&Bench| bench.name == bench::vm::BENCH.name;
+    if options.names.is_empty() || options.names.iter().any(is_vm) {
+        // What real guests need.
+        setup::ensure(Purpose::Demo)?;
+    }
     let built = build(options)?;
     let mut inside = Command::new(built.join("xtask"));
     inside.args(["bench", "--measure"]);
@@ -243,6 +248,16 @@ mod tests {
             assert_eq!(named(bench.name).map(|found| found.name), Ok(bench.name));
         }
         assert!(named("best-guest").is_err_and(|error| error.contains("worst-guest")));
+    }
+
+    #[test]
+    fn every_bench_is_in_the_document() {
+        let document = shell::workspace().join("docs/performance.md");
+        let text = std::fs::read_to_string(document).unwrap();
+        for bench in bench::ALL {
+            let row = format!("\n| `{}` |", bench.name);
+            assert!(text.contains(&row), "{}", bench.name);
+        }
     }
 
     #[test]

@@ -262,36 +262,6 @@ pub fn successor_in(run_dir: &Path) -> PathBuf {
     run_dir.join(SUCCESSOR)
 }
 
-/// Makes sure that nobody but root and us could put anything into a run directory, before what is in it is believed. One
-/// that is not there is another's to report.
-///
-/// # Errors
-/// Others could.
-pub fn trust(run_dir: &Path) -> Result<(), Error> {
-    let found = match std::fs::symlink_metadata(run_dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found.map_err(failed("look at", run_dir))?,
-    };
-    let foreign = |problem| {
-        Err(Error::Foreign {
-            path: run_dir.to_owned(),
-            problem,
-        })
-    };
-    if !found.is_dir() {
-        return foreign("it is no directory");
-    }
-    if let Some(error) = not_ours(run_dir, found.uid(), rustix::process::geteuid()) {
-        return Err(error);
-    }
-    if found.mode() & 0o077 != 0 {
-        return foreign(
-            "others may enter it, and a metad makes its run directory for itself alone",
-        );
-    }
-    Ok(())
-}
-
 /// Makes sure that nobody but root and us can put anything into `path`.
 fn private_directory(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(path) {
@@ -360,7 +330,7 @@ pub(super) fn pid_in(lock: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     let path = path.to_owned();
     move |source| Error::Io { what, path, source }
 }

@@ -8,7 +8,7 @@ use self::stop::Patience;
 use super::{block_on, report, report::Unwritten};
 use crate::admin::Claim;
 use crate::config::Config;
-use crate::datapath::{self, Traces};
+use crate::datapath::{self, Datapath, Traces};
 use crate::exit;
 use crate::settings::Files;
 
@@ -43,7 +43,7 @@ pub(super) fn run(config: &Config, purge: bool, out: &mut dyn Write) -> anyhow::
     };
     let mut removed = Removed::default();
     // Without these, a namespace or an interface of this name is somebody else's.
-    if unclean || config.pins().exists() {
+    if unclean || Datapath::is_pinned(config) {
         removed = block_on(remove(config))?;
     }
     if let Some(claim) = claim

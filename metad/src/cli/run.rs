@@ -59,7 +59,7 @@ pub fn serve(config: Config, manner: Manner) -> Result<()> {
 /// Begins as the only one of its name.
 async fn begin(config: Config, manner: Manner) -> Result<()> {
     let run_dir = config.run_dir();
-    let past = match Claim::was_taken(&run_dir) || config.pins().exists() {
+    let past = match Claim::was_taken(&run_dir) || Datapath::is_pinned(&config) {
         true => Past::Left,
         false => Past::None,
     };

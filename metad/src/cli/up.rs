@@ -5,6 +5,7 @@ use std::io::Write;
 use super::report::Unwritten;
 use crate::admin::{Claim, Error};
 use crate::config::Config;
+use crate::datapath::Datapath;
 use crate::exit;
 use crate::netns::{self, Namespace};
 
@@ -13,7 +14,7 @@ use crate::netns::{self, Namespace};
 /// The lock that stays in the run directory says that what has the name is ours; `serve` and `down` go by it.
 pub(super) fn run(config: &Config, out: &mut dyn Write) -> anyhow::Result<u8> {
     let name = config.name.as_str();
-    let ours = Claim::was_taken(&config.run_dir()) || config.pins().exists();
+    let ours = Claim::was_taken(&config.run_dir()) || Datapath::is_pinned(config);
     let path = netns::path(name);
     let claim = match Claim::take(&config.run_dir()) {
         // A daemon that runs has made it.

@@ -111,10 +111,7 @@ impl Kernel {
             ifindex: veth.host,
             mac: veth.daemon_mac.0,
             log_drops: u32::from(config.datapath.log_drops),
-            connections: config
-                .limits
-                .connection_rate()
-                .map_or(Limit::OFF, |rate| Limit::new(rate.per_second, rate.burst)),
+            connections: connections(config),
         };
         let object = |error| LoadError::Object(Box::new(error));
         let mut loader = object_loader(&globals);
@@ -176,6 +173,12 @@ impl Kernel {
     pub(super) fn take_strangers(&mut self) -> Result<RingBuf<MapData>, LoadError> {
         take(&mut self.ebpf, names::STRANGERS)
     }
+}
+
+/// How fast each NIC may open connections.
+pub(super) fn connections(config: &Config) -> Limit {
+    let rate = config.limits.connection_rate();
+    rate.map_or(Limit::OFF, |rate| Limit::new(rate.per_second, rate.burst))
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>

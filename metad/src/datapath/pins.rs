@@ -25,6 +25,8 @@ const BPFFS: &str = "a BPF file system must be on /sys/fs/bpf: `mount -t bpf bpf
 pub enum PinError {
     #[error("cannot create {}\nhelp: {}", .0.display(), place(Some(.1.kind())))]
     Directory(PathBuf, #[source] io::Error),
+    #[error("cannot use {}: something is in it that no metad pins\nhelp: it may belong to another program; choose another `name` in the configuration", .0.display())]
+    Foreign(PathBuf),
     #[error("cannot pin to {}\nhelp: {}", .0.display(), place(kind_of(.1)))]
     Pin(PathBuf, #[source] aya::pin::PinError),
 }
@@ -39,8 +41,52 @@ fn kind_of(error: &aya::pin::PinError) -> Option<io::ErrorKind> {
 
 /// Makes the directories of maps and links.
 pub(super) fn prepare(config: &Config) -> Result<(), PinError> {
+    if config.pins().exists() && !are_ours(config) {
+        return Err(PinError::Foreign(config.pins()));
+    }
     let links = links(config);
     fs::create_dir_all(&links).map_err(|error| PinError::Directory(links, error))
+}
+
+/// Whether a metad's pins are there, and nothing else. bpffs is shared: a metad called `xdp` must not take over
+/// /sys/fs/bpf/xdp.
+pub(super) fn are_ours(config: &Config) -> bool {
+    are_pins(&config.pins())
+}
+
+fn are_pins(directory: &Path) -> bool {
+    let links = directory.join(LINKS);
+    let is_kind = |entry: &fs::DirEntry, is_kind: fn(&fs::FileType) -> bool| {
+        entry.file_type().is_ok_and(|kind| is_kind(&kind))
+    };
+    let is_pin = |entry: &fs::DirEntry| match entry.file_name().to_str() {
+        Some(LINKS) => is_kind(entry, fs::FileType::is_dir),
+        Some(name) => is_kind(entry, fs::FileType::is_file) && is_of_map(name),
+        None => false,
+    };
+    let is_link = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_str();
+        let index = name.map(|name| name.strip_prefix(GUARD_PREFIX).unwrap_or(name));
+        index.is_some_and(|index| index.parse::<u32>().is_ok())
+    };
+    only(directory, is_pin) && (!links.exists() || only(&links, is_link))
+}
+
+/// Whether everything in a directory that is there is of one kind.
+fn only(directory: &Path, is_of_kind: impl Fn(&fs::DirEntry) -> bool) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return false;
+    };
+    entries.flatten().all(|entry| is_of_kind(&entry))
+}
+
+/// Maps of every metad are called so; those of other programs are not, but by chance.
+fn is_of_map(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|octet| octet.is_ascii_uppercase() || octet == b'_')
 }
 
 /// Pins those maps of `names` that are not pinned yet.
@@ -59,9 +105,12 @@ pub(super) fn pin_maps<'a>(
     Ok(())
 }
 
+/// What the directory of links is called.
+const LINKS: &str = "links";
+
 /// The directory of links.
 fn links(config: &Config) -> PathBuf {
-    config.pins().join("links")
+    config.pins().join(LINKS)
 }
 
 /// The interfaces that links of an earlier daemon may hold programs to.
@@ -160,6 +209,49 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_with_anything_else_in_it_is_another_programs() {
+        for (case, files, directories, expected) in [
+            (
+                "empty, as an interrupted start leaves it",
+                &[][..],
+                &[][..],
+                true,
+            ),
+            (
+                "maps and links",
+                &["NICS", "FLOWS", "links/3", "links/xdp-7"],
+                &["links"],
+                true,
+            ),
+            (
+                "maps alone, as an interrupted end leaves them",
+                &["NICS"],
+                &[],
+                true,
+            ),
+            ("another's map", &["NICS", "cilium_lb4"], &["links"], false),
+            ("another's directory", &[], &["links", "globals"], false),
+            ("another's links", &["links/eth0"], &["links"], false),
+            (
+                "a link of another's kind",
+                &["links/tc-7"],
+                &["links"],
+                false,
+            ),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            for directory in directories {
+                fs::create_dir(root.path().join(directory)).unwrap();
+            }
+            for file in files {
+                fs::write(root.path().join(file), "").unwrap();
+            }
+            assert_eq!(are_pins(root.path()), expected, "{case}");
+        }
+        assert!(!are_pins(Path::new("/nowhere")), "nothing is there");
+    }
 
     #[test]
     fn what_cannot_be_pinned_says_how_to_have_a_bpf_file_system_that_can_be_written() {

@@ -13,7 +13,7 @@ use rtnetlink::{Handle, new_connection};
 use super::pins::{self, Mark};
 use crate::config::Config;
 use crate::interfaces::watch;
-use crate::netns::{self, NetnsError, veth};
+use crate::netns::{self, Namespace, NetnsError, veth};
 
 /// Something that could not be removed.
 #[derive(Debug, thiserror::Error)]
@@ -87,13 +87,16 @@ pub async fn remove(config: &Config, traces: Traces) -> Removal {
         {
             removal.leftovers.push(Leftover::File(stamp, error));
         }
+        // What shows that the veth is ours goes before it.
+        let veth = is_veth_ours(config).await;
         remove_clsact(config, &mut removal).await;
-        remove_pins(&config.pins(), &mut removal);
-        let veth = config.veth_host();
-        match veth::remove(&veth).await {
-            Ok(true) => removal.removed.push(format!("interface {veth}")),
+        if pins::are_ours(config) {
+            remove_pins(&config.pins(), &mut removal);
+        }
+        match veth {
+            Ok(true) => remove_veth(&config.veth_host(), &mut removal).await,
             Ok(false) => {}
-            Err(error) => removal.leftovers.push(error.into()),
+            Err(leftover) => removal.leftovers.push(leftover),
         }
     }
     if traces.namespace {
@@ -104,6 +107,33 @@ pub async fn remove(config: &Config, traces: Traces) -> Removal {
         }
     }
     removal
+}
+
+/// Whether the interface that is called like our end of the veth is that: it leads into our namespace, or has `reply`, by a
+/// link that is pinned or a filter that is marked.
+async fn is_veth_ours(config: &Config) -> Result<bool, Leftover> {
+    let (host, inside) = (config.veth_host(), config.veth_inner());
+    if let Some(namespace) = Namespace::left(config.name.as_str())
+        && veth::leads_into(&host, &inside, &namespace)
+            .await?
+            .is_some()
+    {
+        return Ok(true);
+    }
+    let all = watch::list().await?;
+    let found = all.iter().find(|interface| interface.name == host);
+    Ok(found.is_some_and(|found| {
+        let index = found.index;
+        pins::linked(config).contains(&index) || pins::marked(config).contains(&index)
+    }))
+}
+
+async fn remove_veth(veth: &str, removal: &mut Removal) {
+    match veth::remove(veth).await {
+        Ok(true) => removal.removed.push(format!("interface {veth}")),
+        Ok(false) => {}
+        Err(error) => removal.leftovers.push(error.into()),
+    }
 }
 
 /// Removing the pin of a link detaches its program; with the last pin of a map goes the map.

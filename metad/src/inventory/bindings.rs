@@ -68,10 +68,8 @@ impl Bindings {
         self.bound.get(name)
     }
 
-    /// Goes on where an earlier daemon had come to: who claims what it had granted gets the same slot again, in the same
-    /// generation.
-    pub(super) fn resume(ledger: Ledger) -> Self {
-        let slots = Slots::resume(ledger.next, ledger.resting());
+    fn resume(ledger: Ledger, now: Duration) -> Self {
+        let slots = Slots::resume(ledger.next, ledger.resting(now));
         let remembered = ledger.seats.into_iter().map(|entry| {
             let name = NicName {
                 machine: entry.machine,
@@ -83,7 +81,7 @@ impl Bindings {
                 ifindex: entry.ifindex,
                 interface: entry.interface,
                 owner: (entry.uuid, entry.epoch),
-                granted: Duration::from_nanos(entry.granted),
+                granted: Duration::from_nanos(entry.granted).min(now),
             };
             (name, binding)
         });
@@ -95,12 +93,13 @@ impl Bindings {
         }
     }
 
-    /// The same, for one who has watched the interfaces meanwhile: what went is not believed in for that.
-    pub(super) fn go_on(&mut self, ledger: Ledger) {
+    /// Goes on where an earlier daemon had come to: who claims what it had granted gets the same slot again, in the same
+    /// generation. An interface that went meanwhile is not believed in for that.
+    pub(super) fn go_on(&mut self, ledger: Ledger, now: Duration) {
         let vanished = std::mem::take(&mut self.vanished);
         *self = Self {
             vanished,
-            ..Self::resume(ledger)
+            ..Self::resume(ledger, now)
         };
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use metad_common::slot;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,6 +12,8 @@ use crate::instance::Mac;
 
 /// Raised with each change that an older daemon would misread.
 const VERSION: u32 = 1;
+/// Generations that are given out within a host's life: as many as a daemon that did nothing else could in ages.
+const GENERATION_MAX: u64 = 1 << 48;
 
 /// The slots of a daemon that ends or is followed by another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +56,12 @@ pub enum LedgerError {
     Version(u32),
     #[error("slot {0} is in it twice, or was never given out")]
     Contradiction(Slot),
+    #[error("its {what} is {found}, and a metad never comes beyond {most}")]
+    Beyond {
+        what: &'static str,
+        found: u64,
+        most: u64,
+    },
 }
 
 impl Default for Ledger {
@@ -82,6 +91,15 @@ impl Ledger {
             return Err(LedgerError::Version(versioned.version));
         }
         let ledger: Self = serde_json::from_str(text).map_err(LedgerError::Malformed)?;
+        within(
+            "first free slot",
+            ledger.next.into(),
+            u64::from(slot::MAX) + 1,
+        )?;
+        within("last generation", ledger.generation, GENERATION_MAX)?;
+        for entry in &ledger.seats {
+            within("seat's generation", entry.generation, ledger.generation)?;
+        }
         let mut seen = BTreeSet::new();
         let resting = ledger.resting.iter().map(|(slot, _)| *slot);
         for slot in resting.chain(ledger.seats.iter().map(|entry| entry.slot)) {
@@ -98,11 +116,24 @@ impl Ledger {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The slots that rest, in the order in which they began to.
-    pub(super) fn resting(&self) -> impl Iterator<Item = (Slot, Duration)> {
+    /// The slots that rest, in the order in which they began to. One that would begin later than `now` begins now, and so
+    /// does a seat's time: whoever wrote it had another clock.
+    pub(super) fn resting(&self, now: Duration) -> Vec<(Slot, Duration)> {
+        // What was rounded up may lie ahead by less than a second.
+        let latest = now.saturating_add(Duration::from_secs(1));
+        let since = |since| Duration::from_secs(since).min(latest);
         let resting = self.resting.iter();
-        resting.map(|(slot, since)| (*slot, Duration::from_secs(*since)))
+        let mut resting: Vec<_> = resting.map(|(slot, at)| (*slot, since(*at))).collect();
+        resting.sort_by_key(|(_, since)| *since);
+        resting
     }
+}
+
+fn within(what: &'static str, found: u64, most: u64) -> Result<(), LedgerError> {
+    if found > most {
+        return Err(LedgerError::Beyond { what, found, most });
+    }
+    Ok(())
 }
 
 /// MAC addresses as people write them.
@@ -154,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn who_began_to_rest_in_the_future_begins_now() {
+        let now = Duration::from_secs(200);
+        let text = ledger().text().replace("250", "18446744073709551615");
+        let read = Ledger::read(&text).unwrap();
+        let latest = Duration::from_secs(201);
+        assert_eq!(
+            read.resting(now),
+            [(3, Duration::from_secs(100)), (8, latest)]
+        );
+    }
+
+    #[test]
     fn what_cannot_be_relied_on_is_refused() {
         let doctored = |from: &str, to: &str| ledger().text().replacen(from, to, 1);
         for (case, text, expected) in [
@@ -182,6 +225,31 @@ mod tests {
                 "a slot that rests and has an owner",
                 doctored("[3,", "[5,"),
                 "slot 5 is in it twice, or was never given out",
+            ),
+            (
+                "more slots than there are",
+                doctored("\"next\":9", "\"next\":4194304"),
+                "its first free slot is 4194304, and a metad never comes beyond 4194303",
+            ),
+            (
+                "a generation that leaves none for the next",
+                doctored("\"generation\":12", "\"generation\":18446744073709551615"),
+                "its last generation is 18446744073709551615, and a metad never comes beyond 281474976710656",
+            ),
+            (
+                "a seat of a generation that was never given out",
+                doctored("\"generation\":12", "\"generation\":11"),
+                "its seat's generation is 12, and a metad never comes beyond 11",
+            ),
+            (
+                "a number beyond all",
+                doctored("\"next\":9", "\"next\":99999999999999999999"),
+                "it is no ledger of slots",
+            ),
+            (
+                "a negative number",
+                doctored("[3,100]", "[3,-100]"),
+                "it is no ledger of slots",
             ),
             (
                 "no slot",

@@ -16,6 +16,7 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection};
 use rustix::io::Errno;
 
+pub(crate) use left::leads_into;
 pub use left::left;
 
 use super::{NAME_IS_TAKEN, Namespace, NetnsError};

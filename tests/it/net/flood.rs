@@ -159,6 +159,45 @@ fn guests_that_only_boot_never_meet_the_limit() -> Result<()> {
     Ok(())
 }
 
+/// The bucket is the kernel's, and outlives the daemon whose limit it was filled under.
+#[test]
+fn a_raised_limit_counts_at_once_for_a_guest_that_met_the_old_one() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    for how in ["a take-over", "a crash"] {
+        let lab = host_with_bridge()?;
+        let eager = guest(&lab, "eager", 6)?;
+        // A bucket that is empty under this limit owes ten minutes, more than the raised one ever lets it.
+        let limits = "connections-per-second = 1\nconnections-burst = 600\n";
+        let raised = "connections-per-second = 1000\nconnections-burst = 1000\n";
+        let mut daemon = lab.serve(&Settings {
+            more: &format!("[limits]\n{limits}"),
+            ..Settings::default()
+        })?;
+        daemon.seated(&["eager"])?;
+        flood(&lab, &eager, 6, SYN)?;
+        let refused = daemon.counters()?.dropped("connection-limit");
+        ensure!(refused > 0, "the limit was never met");
+        let text = std::fs::read_to_string(daemon.configuration())?;
+        std::fs::write(daemon.configuration(), text.replace(limits, raised))?;
+        if how == "a crash" {
+            daemon.kill()?;
+            daemon.start_again()?;
+        } else {
+            daemon.take_over()?;
+        }
+        daemon.seated(&["eager"])?;
+        let before = daemon.counters()?.dropped("connection-limit");
+        for _ in 0..100 {
+            drop(eager.connect(80)??);
+        }
+        let after = daemon.counters()?.dropped("connection-limit");
+        ensure!(before == after, "{how}: {} refused", after - before);
+    }
+    Ok(())
+}
+
 fn gets_hostname(guest: &Guest) -> bool {
     guest
         .get("/latest/meta-data/hostname")

@@ -140,7 +140,7 @@ pub(crate) fn compare(attach: &str, datapath: &str, end: End) -> Result<()> {
     Ok(())
 }
 
-fn down(daemon: &Daemon) -> Result<()> {
+pub(super) fn down(daemon: &Daemon) -> Result<()> {
     let output = daemon.command(&["down"])?;
     ensure!(
         output.status.success(),
@@ -231,52 +231,6 @@ fn a_second_daemon_of_the_same_name_is_refused() -> Result<()> {
         "what to do instead: {words}"
     );
     gets_its_own(&alice)
-}
-
-/// What an administrator has called like us: how to make it, how to see it, how to remove it. NAME is the daemon's.
-const NAMESAKES: [(&str, &str, &str); 2] = [
-    (
-        "ip link add NAME0 type bridge",
-        "ip link show dev NAME0 type bridge",
-        "ip link delete NAME0",
-    ),
-    (
-        "ip netns add NAME",
-        "ip netns exec NAME ip link show dev lo",
-        "ip netns delete NAME",
-    ),
-];
-
-#[test]
-fn what_is_called_like_us_survives_every_start() -> Result<()> {
-    if !needs::sandbox() {
-        return Ok(());
-    }
-    for kept in [false, true] {
-        let lab = host_with_bridge()?;
-        let alice = guest(&lab, "alice", 5)?;
-        let mut daemon = lab.serve(&Settings::default())?;
-        daemon.stop()?;
-        if kept {
-            daemon.keep_run_directory(&format!("/run/{}", lab.name()));
-        }
-        for (make, show, remove) in NAMESAKES {
-            let run = |line: &str| lab.host().output(&line.replace("NAME", lab.name()));
-            run(make)?;
-            for start in 1..=3 {
-                let outcome = daemon.start_again();
-                ensure!(outcome.is_err(), "start {start} after `{make}` took it");
-                run(show).with_context(|| format!("start {start}, kept: {kept}"))?;
-            }
-            down(&daemon)?;
-            run(show).with_context(|| format!("`metad down`, kept: {kept}"))?;
-            run(remove)?;
-        }
-        daemon.start_again()?;
-        daemon.seated(&["alice"])?;
-        gets_its_own(&alice)?;
-    }
-    Ok(())
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_dead_socket_is_replaced_but_nothing_else() {
 }
 
 #[test]
-fn a_run_directory_that_others_can_reach_is_not_believed() {
+fn a_run_directory_that_others_can_write_to_is_not_believed() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let dir = tempfile::tempdir().unwrap();
     let run_dir = dir.path().join("run");
@@ -52,9 +52,10 @@ fn a_run_directory_that_others_can_reach_is_not_believed() {
     for (mode, expected) in [
         (0o700, true),
         (0o500, true),
-        (0o710, false),
+        (0o755, true),
+        (0o720, false),
         (0o702, false),
-        (0o755, false),
+        (0o777, false),
     ] {
         std::fs::set_permissions(&run_dir, std::fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(trust(&run_dir).is_ok(), expected, "{mode:o}");

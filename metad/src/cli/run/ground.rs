@@ -46,7 +46,7 @@ pub(super) async fn lay(
         made.found = left.is_some();
         let why = match (left, read) {
             (None, _) => "its namespace is gone".to_owned(),
-            (Some(left), Err(error)) if error.is_missing() && !config.pins().exists() => {
+            (Some(left), Err(error)) if error.is_missing() && !Datapath::is_pinned(config) => {
                 // What `metad up` makes, and no more: nothing that anybody could miss.
                 namespace = Some(left);
                 String::new()

@@ -119,7 +119,7 @@ fn another_machine_under_the_same_name_is_another_owner() {
 
 /// What the next daemon knows, once what is known was written down and read again.
 fn next_daemon(bindings: &Bindings) -> Bindings {
-    Bindings::resume(Ledger::read(&bindings.ledger().text()).unwrap())
+    Bindings::resume(Ledger::read(&bindings.ledger().text()).unwrap(), at(60))
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn what_vanished_while_another_daemon_wrote_is_not_believed_in_afterwards() {
         if let Some(vanished) = vanished {
             heir.vanish("vnet0", at(vanished));
         }
-        heir.go_on(Ledger::read(&elder.ledger().text()).unwrap());
+        heir.go_on(Ledger::read(&elder.ledger().text()).unwrap(), at(4));
         heir.update(&tap(reading), at(4));
         let slot = heir.get(&name("a")).map(|binding| binding.slot);
         assert_eq!(slot, expected, "{case}");

@@ -24,6 +24,27 @@ pub async fn left(
     inside: &str,
     namespace: &Namespace,
 ) -> Result<Option<Veth>, VethError> {
+    let Some(here) = leads_into(host, inside, namespace).await? else {
+        return Ok(None);
+    };
+    let configured = namespace
+        .run(|| inside_runtime(async |handle| configure(handle, inside, Far::Serving).await));
+    Ok(Some(Veth {
+        host: here,
+        daemon_mac: configured??,
+    }))
+}
+
+/// The index of the interface `host`, if it is one end of a veth whose other end is `inside`, in `namespace`. `None`: there
+/// is none of this name, or it is another.
+///
+/// # Errors
+/// The kernel cannot be asked.
+pub(crate) async fn leads_into(
+    host: &str,
+    inside: &str,
+    namespace: &Namespace,
+) -> Result<Option<u32>, VethError> {
     let (connection, handle, _) = new_connection().map_err(VethError::Netlink)?;
     tokio::spawn(connection);
     let here = end(&handle, host).await?;
@@ -31,15 +52,8 @@ pub async fn left(
     let (Some(here), Some(far)) = (here, far) else {
         return Ok(None);
     };
-    if here.peer != Some(far.index) || far.peer != Some(here.index) {
-        return Ok(None);
-    }
-    let configured = namespace
-        .run(|| inside_runtime(async |handle| configure(handle, inside, Far::Serving).await));
-    Ok(Some(Veth {
-        host: here.index,
-        daemon_mac: configured??,
-    }))
+    let linked = here.peer == Some(far.index) && far.peer == Some(here.index);
+    Ok(linked.then_some(here.index))
 }
 
 async fn end(handle: &Handle, name: &str) -> Result<Option<End>, VethError> {
