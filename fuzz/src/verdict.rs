@@ -98,8 +98,6 @@ fn concerns_metadata(octets: &[u8]) -> bool {
         [0x08, 0x00] if tags == 0 => packet.len() >= 20 && ends(12, 16, &[&IPV4]),
         [0x08, 0x00] => ends(12, 16, &[&IPV4]),
         [0x08, 0x06] => ends(14, 24, &[&IPV4]),
-        // What is cut before its destination is no packet to anybody.
-        [0x86, 0xdd] if packet.len() < 26 => false,
         [0x86, 0xdd] => {
             let discovery = packet.get(6) == Some(&58) && matches!(packet.get(40), Some(135 | 136));
             ends(8, 24, &[&IPV6, &LINK_LOCAL])

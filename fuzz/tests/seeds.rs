@@ -162,6 +162,15 @@ fn verdict() -> Seeds {
             }),
         ),
         (
+            "v6_cut_behind_its_forged_source",
+            ipv6::syn(&ipv6::Ends {
+                from: ask6.to,
+                to: ask6.from,
+                ..ask6
+            })[..39]
+                .to_vec(),
+        ),
+        (
             "v6_reply",
             ipv6::tcp(
                 &ipv6::Ends {

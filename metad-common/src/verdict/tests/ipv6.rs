@@ -155,6 +155,17 @@ fn tcp_to_either_ipv6_address_is_delivered_and_nothing_else() {
                 cut(syn6(address, ELSEWHERE), 53),
                 Drop(Reason::ForgedSource),
             ),
+            // Found by fuzzing: what is behind its source is not needed to tell that it is forged.
+            (
+                "cut right behind its source, one of ours",
+                cut(syn6(address, ELSEWHERE), 38),
+                Drop(Reason::ForgedSource),
+            ),
+            (
+                "cut inside its source, one of ours",
+                cut(syn6(address, ELSEWHERE), 37),
+                Pass,
+            ),
             (
                 "from nobody",
                 syn6(NOBODY, address),
