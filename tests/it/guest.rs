@@ -3,6 +3,7 @@
 //! One host serves all of these tests, and they run one after the other: an emulated guest takes most of a core.
 
 mod away;
+mod clock;
 mod debian;
 mod domains;
 mod identify;

@@ -16,6 +16,7 @@ pub mod scale;
 pub mod storm;
 pub mod token;
 pub mod user_data;
+pub mod vm;
 pub mod worst_guest;
 
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub const ALL: &[Bench] = &[
     bystander::BENCH,
     scale::BENCH,
     ready::BENCH,
+    vm::BENCH,
     worst_guest::BENCH,
     flood_guard::BENCH,
 ];

@@ -56,6 +56,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return measure(options);
     }
     setup::ensure(Purpose::Net)?;
+    let is_vm = |bench: &&Bench| bench.name == bench::vm::BENCH.name;
+    if options.names.is_empty() || options.names.iter().any(is_vm) {
+        // What real guests need.
+        setup::ensure(Purpose::Demo)?;
+    }
     let built = build(options)?;
     let mut inside = Command::new(built.join("xtask"));
     inside.args(["bench", "--measure"]);

@@ -2,11 +2,12 @@
 //!
 //! What runs grows a corpus of its own below the target directory; only `--minify` touches the one that is committed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::setup::{self, Purpose};
 use crate::shell::{self, say};
@@ -48,16 +49,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
     }
+    build(target)?;
     if options.minutes > 0 {
         let seconds = format!("-max_total_time={}", u64::from(options.minutes) * 60);
         let mut cargo = command(target, &places)?;
         cargo.arg("--").args(limits()).arg(seconds);
-        if shell::run(&mut cargo).is_err() {
-            let found = shell::workspace().join("fuzz/artifacts").join(target);
-            bail!(
-                "`{target}` broke; the input is in {}: make it a named test, then mend",
-                found.display()
-            );
+        let before = names(&places.broken);
+        if let Err(error) = shell::run(&mut cargo) {
+            let found: Vec<String> = names(&places.broken).difference(&before).cloned().collect();
+            return Err(failed(target, &places.broken, &found, error));
         }
     }
     if options.minify {
@@ -72,6 +72,8 @@ struct Places {
     grown: PathBuf,
     committed: PathBuf,
     seeds: PathBuf,
+    /// Where libFuzzer leaves what broke the target.
+    broken: PathBuf,
 }
 
 impl Places {
@@ -81,6 +83,7 @@ impl Places {
             grown: products()?.join("corpus").join(target),
             committed: fuzz.join("corpus").join(target),
             seeds: fuzz.join("seeds").join(target),
+            broken: fuzz.join("artifacts").join(target),
         })
     }
 }
@@ -110,14 +113,47 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The run without libFuzzer's own options. New inputs go to the first directory.
-fn command(target: &str, places: &Places) -> Result<Command> {
+/// Builds the target, so that what cannot be built is not taken for what broke.
+fn build(target: &str) -> Result<()> {
+    say("building with instrumentation: minutes for the first time");
+    shell::run(&mut cargo_fuzz("build", target)?)
+        .with_context(|| format!("`{target}` cannot be built, so nothing was tried"))
+}
+
+/// Why a run failed: it broke on an input, of which libFuzzer then leaves a copy, or it did not get so far.
+fn failed(target: &str, place: &Path, found: &[String], error: anyhow::Error) -> anyhow::Error {
+    if found.is_empty() {
+        return error.context(format!("`{target}` could not be run to its end"));
+    }
+    anyhow::anyhow!(
+        "`{target}` broke; the input is {} in {}: make it a named test, then mend",
+        found.join(", "),
+        place.display()
+    )
+}
+
+/// The names of a directory's files; none where there is no such directory.
+fn names(directory: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+/// `cargo fuzz` on the target, which must have all its options but libFuzzer's own.
+fn cargo_fuzz(command: &str, target: &str) -> Result<Command> {
     let mut cargo = shell::cargo();
     // The instrumentation is not stable, and the compiler is to be the one that everything else is built with.
     cargo.env("RUSTC_BOOTSTRAP", "1");
-    cargo.args(["fuzz", "run", target, "--features", "libfuzzer"]);
+    cargo.args(["fuzz", command, target, "--features", "libfuzzer"]);
     cargo.args(["--sanitizer", "address", "--target-dir"]);
     cargo.arg(products()?);
+    Ok(cargo)
+}
+
+/// The run without libFuzzer's own options. New inputs go to the first directory.
+fn command(target: &str, places: &Places) -> Result<Command> {
+    let mut cargo = cargo_fuzz("run", target)?;
     cargo.args([&places.grown, &places.committed, &places.seeds]);
     Ok(cargo)
 }
@@ -163,6 +199,7 @@ impl Places {
             grown: chosen.to_owned(),
             committed: self.committed.clone(),
             seeds: self.seeds.clone(),
+            broken: self.broken.clone(),
         }
     }
 }
@@ -203,5 +240,26 @@ mod tests {
         };
         let refused = run(&options).unwrap_err().to_string();
         assert!(refused.starts_with("there is no target `verdicts`; there are admin, "));
+    }
+
+    #[test]
+    fn only_what_left_an_input_behind_broke() {
+        let place = Path::new("fuzz/artifacts/http");
+        for (case, found, expected) in [
+            (
+                "no input",
+                vec![],
+                "`http` could not be run to its end: gone",
+            ),
+            (
+                "an input",
+                vec!["crash-1".to_owned()],
+                "`http` broke; the input is crash-1 in fuzz/artifacts/http: make it a named test, then mend",
+            ),
+        ] {
+            let error = failed("http", place, &found, anyhow::anyhow!("gone"));
+            assert_eq!(format!("{error:#}"), expected, "{case}");
+        }
+        assert!(names(Path::new("/nonexistent")).is_empty());
     }
 }

@@ -91,6 +91,12 @@ fn refusal(query: &Query, reply: &Reply) -> String {
     {
         text.push_str(&format!("  {reason}\n"));
     }
+    if !query.path.starts_with('/') {
+        text.push_str(&format!(
+            "  help: a path begins with `/`: /{}\n",
+            query.path
+        ));
+    }
     printable(&text)
 }
 
@@ -162,6 +168,14 @@ mod tests {
         ] {
             assert_eq!(refusal(&query, &reply(headers)), expected, "{case}");
         }
+        let bare = Query {
+            path: "latest/x".to_owned(),
+            ..query
+        };
+        assert_eq!(
+            refusal(&bare, &reply(&[])),
+            "metad: HEAD latest/x as web1: 404 Not Found\n  help: a path begins with `/`: /latest/x\n"
+        );
     }
 
     #[test]

@@ -18,10 +18,11 @@ use super::crowd::{Crowd, Full, Place};
 use super::doors::{Arrival, Doors};
 use super::faults::Faults;
 use super::look::{Seen, look};
-use super::parting::{LOOKS_EVERY, Parted, Parting};
+use super::parting::{LOOKS_AFTER, LOOKS_EVERY, Parted, Parting};
 use super::wire::hang_up;
 use super::{Desk, stopped};
 use crate::http::App;
+use crate::inventory::Slot;
 use crate::limits::Limit;
 
 /// Who attends to guests on one thread.
@@ -76,11 +77,7 @@ impl Attendant {
                     }
                     Err(error) => rest(&mut faults, &error, &self.stop).await,
                 },
-                now = looks.tick(), if !self.parting.is_empty() => {
-                    for parted in self.parting.sweep(now) {
-                        self.see_off(parted);
-                    }
-                }
+                _now = looks.tick(), if !self.parting.is_empty() => self.sweep(),
                 Some(_ended) = self.open.join_next() => {}
             }
         }
@@ -102,10 +99,13 @@ impl Attendant {
 
     fn admit(&mut self, arrival: Arrival) {
         let slot = (self.desk.slot_of)(arrival.remote);
-        let entered = {
-            let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
-            crowd.enter(slot)
-        };
+        let mut entered = self.enter(slot);
+        if entered.is_err() && !self.parting.is_empty() {
+            // Those that are over keep their places until somebody looks. A guest that asks fast is not to be sent away for
+            // connections that it has hung up.
+            self.sweep();
+            entered = self.enter(slot);
+        }
         let place = match entered {
             Ok(place) => place,
             Err(full) => {
@@ -135,6 +135,9 @@ impl Attendant {
                         place,
                         since: tokio::time::Instant::now(),
                     });
+                    if self.parting.unlooked() >= LOOKS_AFTER {
+                        self.sweep();
+                    }
                 }
                 return;
             }
@@ -143,6 +146,18 @@ impl Attendant {
             Seen::Other(octets) => Left::Read(octets),
         };
         self.spawn(arrival, place, Some(Begun { turn, peer, left }));
+    }
+
+    fn enter(&self, slot: Option<Slot>) -> Result<Place, Full> {
+        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        crowd.enter(slot)
+    }
+
+    /// Closes the connections that are over, and has those seen off that take longer.
+    fn sweep(&mut self) {
+        for parted in self.parting.sweep(tokio::time::Instant::now()) {
+            self.see_off(parted);
+        }
     }
 
     /// Has a connection attended to that cannot be answered at once.

@@ -15,6 +15,9 @@ use super::crowd::Place;
 
 /// How often somebody looks. A guest's next connection does not wait for it.
 pub(super) const LOOKS_EVERY: Duration = Duration::from_millis(10);
+/// Somebody looks, too, once there are so many new ones: a guest that asks fast would use up all its places in the
+/// meantime, or the threads' timers may be late.
+pub(super) const LOOKS_AFTER: usize = 32;
 /// Guests on a busy host have so long to hang up without anybody's waiting for it.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -29,28 +32,39 @@ pub(super) struct Parted {
 
 /// All of one thread's.
 #[derive(Debug, Default)]
-pub(super) struct Parting(VecDeque<Parted>);
+pub(super) struct Parting {
+    all: VecDeque<Parted>,
+    /// Those that came since somebody looked.
+    unlooked: usize,
+}
 
 impl Parting {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     pub(super) fn push(&mut self, parted: Parted) {
-        self.0.push_back(parted);
+        self.all.push_back(parted);
+        self.unlooked += 1;
+    }
+
+    /// How many came since somebody looked.
+    pub(super) fn unlooked(&self) -> usize {
+        self.unlooked
     }
 
     /// Closes those whose guests have hung up and have all that they were sent. Returns those that take longer.
     pub(super) fn sweep(&mut self, now: Instant) -> Vec<Parted> {
         let mut slow = Vec::new();
-        for _ in 0..self.0.len() {
-            let Some(parted) = self.0.pop_front() else {
+        self.unlooked = 0;
+        for _ in 0..self.all.len() {
+            let Some(parted) = self.all.pop_front() else {
                 break;
             };
             match parted.state() {
                 State::Over => {}
                 State::Quiet if now.duration_since(parted.since) < PATIENCE => {
-                    self.0.push_back(parted);
+                    self.all.push_back(parted);
                 }
                 State::Quiet | State::Busy => slow.push(parted),
             }
@@ -60,7 +74,7 @@ impl Parting {
 
     /// All of them.
     pub(super) fn take(&mut self) -> Vec<Parted> {
-        std::mem::take(&mut self.0).into()
+        std::mem::take(&mut self.all).into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod away;
 mod ending;
-mod load;
+pub(super) mod load;
 mod strangers;
 
 use std::path::Path;

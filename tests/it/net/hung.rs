@@ -1,9 +1,14 @@
 //! A daemon that is there and says nothing: every command says so, and whose it is, and `metad down` ends it.
 
+use std::fs::File;
+use std::io::Read;
+
 use anyhow::{Context, Result, ensure};
 use metad_tests::lab::{Settings, Snapshot};
 use metad_tests::needs;
+use rustix::fs::{CWD, Mode};
 
+use super::handover::load::unlimited;
 use super::{gets_its_own, guest, host_with_bridge};
 
 const COMMANDS: [&[&str]; 4] = [
@@ -75,4 +80,34 @@ fn down_ends_a_stopped_daemon_and_leaves_nothing() -> Result<()> {
         daemon.log()
     );
     before.restored(&lab)
+}
+
+#[test]
+fn guests_do_not_wait_for_who_reads_the_log() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let mut daemon = lab.serve(&unlimited())?;
+    daemon.stop()?;
+    let pipe = lab.directory().join("log");
+    rustix::fs::mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).context("cannot make a pipe")?;
+    // Open at both ends, so that nobody waits for the other, and never read from before the end.
+    let mut reader = File::options().read(true).write(true).open(&pipe)?;
+    let into_pipe = format!("exec \"$@\" 2>{}", pipe.display());
+    daemon.start_under(&["sh", "-c", &into_pipe, "sh"]);
+    daemon.start_again()?;
+    daemon.seated(&["alice"])?;
+    // A line is longer than 100 octets, a pipe holds 64 KiB.
+    for _ in 0..1_000 {
+        gets_its_own(&alice)?;
+    }
+    let mut room = [0; 64 * 1024];
+    let length = reader.read(&mut room)?;
+    let lines = String::from_utf8_lossy(room.get(..length).unwrap_or_default());
+    let logged = lines.matches("guest=alice").count();
+    ensure!(logged > 100, "{logged} lines in {length} octets");
+    daemon.stop()?;
+    Ok(())
 }

@@ -38,11 +38,11 @@ impl Kind {
     /// metad first: the others are given its answers.
     pub const ALL: [Self; 6] = [
         Self::Metad,
-        Self::MetadThatLogs,
         Self::Direct,
         Self::Dnat,
         Self::Haproxy,
         Self::Predecessor,
+        Self::MetadThatLogs,
     ];
 
     pub fn name(self) -> &'static str {

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::contenders::{Contender, Contest, Kind, Wanted};
 use super::plot::{Curve, Plot, Shape};
-use super::rounds::{P50, P99, RATE, Series, at_most};
+use super::rounds::{P50, P99, RATE, Series, all_right, at_most};
 use super::{Bench, Cell, Extent, Outcome, Row, quantile};
 use crate::load::{Load, Manner, Pace, Step};
 
@@ -123,6 +123,8 @@ impl Outcome {
         offered: impl Fn(&Contender) -> f64,
     ) -> Result<()> {
         let nginx = contest.of(Kind::Direct, all)?;
+        self.targets.push(all_right(when, all));
+        self.notes.extend(contest.failures(all));
         let curves = contest.contenders.iter().zip(all);
         let curves =
             curves.map(|(contender, series)| Curve::of(contender.kind.name(), &series.times()));
@@ -148,8 +150,6 @@ impl Outcome {
                     Cell::Count(series.failed()),
                 ],
             });
-            self.targets.push(series.is_right(&name));
-            self.notes.extend(series.failures(&name));
             if contender.kind == Kind::Metad {
                 self.targets
                     .push(at_most(&format!("{when}: p50 to nginx"), WANTED, p50));

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::contenders::{Contest, Kind, Wanted};
 use super::plot::{Plot, Shape};
-use super::rounds::{P50, P99, RATE, at_least};
+use super::rounds::{P50, P99, RATE, all_right, at_least};
 use super::{Bench, Cell, Extent, Outcome, Row};
 use crate::load::{Load, Manner};
 
@@ -78,8 +78,6 @@ fn run(extent: Extent, manner: Manner) -> Result<Outcome> {
                 Cell::Count(series.failed()),
             ],
         });
-        outcome.targets.push(series.is_right(name));
-        outcome.notes.extend(series.failures(name));
     }
     let bars = contest.contenders.iter().zip(&all);
     outcome.plots.push(Plot {
@@ -95,6 +93,8 @@ fn run(extent: Extent, manner: Manner) -> Result<Outcome> {
                 .collect(),
         },
     });
+    outcome.notes.extend(contest.failures(&all));
+    outcome.targets.push(all_right("all", &all));
     let metad = contest.of(Kind::Metad, &all)?;
     outcome.targets.push(at_least(
         "metad to nginx on the bridge's address",

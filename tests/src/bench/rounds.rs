@@ -51,6 +51,22 @@ impl Contest {
         Ok(all)
     }
 
+    /// What became of the first requests of each that failed, and what metad says of it.
+    pub fn failures(&self, all: &[Series]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (contender, series) in self.contenders.iter().zip(all) {
+            lines.extend(series.failures(contender.kind.name()));
+            let status = contender.daemon().filter(|_| series.failed() > 0);
+            let status = status.and_then(|daemon| daemon.status().ok());
+            lines.extend(status.map(|status| {
+                let name = contender.kind.name();
+                let (limits, dropped) = (&status["limits"], &status["counters"]["dropped"]);
+                format!("{name}: limits that were met: {limits}; frames dropped: {dropped}")
+            }));
+        }
+        lines
+    }
+
     /// The turns of one of them.
     ///
     /// # Errors
@@ -122,24 +138,28 @@ impl Series {
         whole.checked_div(count).map_or(Cell::Nothing, Cell::Time)
     }
 
-    /// Nothing fails, and there are answers.
-    pub fn is_right(&self, name: &str) -> Target {
-        let failed = self.failed();
-        Target {
-            what: format!("{name}: requests without a right answer"),
-            wanted: "0, and some answers".to_owned(),
-            measured: Cell::Count(failed),
-            met: failed == 0 && self.answers() > 0,
-            kind: Means::Right,
-        }
-    }
-
     /// What became of the first requests that failed.
     pub fn failures(&self, name: &str) -> Vec<String> {
         const SHOWN: usize = 3;
         let failures = self.turns.iter().flat_map(|turn| &turn.tally.failures);
         let lines = failures.map(|failure| format!("{name}: failed: {failure}"));
         lines.take(SHOWN).collect()
+    }
+}
+
+/// Nothing fails, and everybody has answers.
+pub fn all_right<'a>(what: &str, all: impl IntoIterator<Item = &'a Series>) -> Target {
+    let (mut failed, mut answered) = (0, true);
+    for series in all {
+        failed += series.failed();
+        answered &= series.answers() > 0;
+    }
+    Target {
+        what: format!("{what}: requests without a right answer"),
+        wanted: "0, and everybody answers".to_owned(),
+        measured: Cell::Count(failed),
+        met: failed == 0 && answered,
+        kind: Means::Right,
     }
 }
 
@@ -219,12 +239,16 @@ mod tests {
     }
 
     #[test]
-    fn a_series_without_an_answer_is_not_right() {
-        assert!(series(&[1]).is_right("x").met);
-        assert!(!series(&[]).is_right("x").met);
+    fn all_is_right_where_nothing_fails_and_everybody_answers() {
         let mut failed = series(&[1]);
         failed.turns[0].tally.failed = 1;
-        assert!(!failed.is_right("x").met);
+        for (case, all, right) in [
+            ("answers", &[series(&[1]), series(&[2])][..], true),
+            ("one does not answer", &[series(&[1]), series(&[0])], false),
+            ("one fails once", &[series(&[1]), failed], false),
+        ] {
+            assert_eq!(all_right("x", all).met, right, "{case}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::contenders::{Contender, Contest, Kind, Wanted};
 use super::plot::{Plot, Shape};
-use super::rounds::{P50, P99, PACE, Series, at_least};
+use super::rounds::{P50, P99, PACE, Series, all_right, at_least};
 use super::{Bench, Cell, Extent, Outcome, Row};
 use crate::load::{Load, Manner};
 
@@ -115,8 +115,6 @@ fn measure(extent: Extent, size: &Size, outcome: &mut Outcome) -> Result<()> {
                 Cell::Count(series.failed()),
             ],
         });
-        outcome.targets.push(series.is_right(&name));
-        outcome.notes.extend(series.failures(&name));
     }
     let bar = |(contender, series): (&Contender, &Series)| {
         let mut bar = series.bar(contender.kind.name(), nginx, PACE);
@@ -131,6 +129,8 @@ fn measure(extent: Extent, size: &Size, outcome: &mut Outcome) -> Result<()> {
             bars: contest.contenders.iter().zip(&all).map(bar).collect(),
         },
     });
+    outcome.notes.extend(contest.failures(&all));
+    outcome.targets.push(all_right(size.name, &all));
     let metad = contest.of(Kind::Metad, &all)?;
     let what = format!("{}: metad to nginx on the bridge's address", size.name);
     outcome

@@ -10,44 +10,19 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::namespace::complain;
-use super::{Counters, Lab, Namespace, Supervisor, until};
+use super::{Counters, Lab, Namespace, Supervisor, binary, until};
 
 mod following;
+mod settings;
+
+use self::settings::{LOGGED, configuration_text};
+
+pub use self::settings::Settings;
 
 /// Generous: an emulated machine makes a key for minutes, and a busy one still starts a daemon in less.
 const STARTS: Duration = Duration::from_secs(400);
 const STOPS: Duration = Duration::from_secs(180);
 const SETTLES: Duration = Duration::from_secs(180);
-
-/// What differs from one test to the next in the configuration.
-#[derive(Debug, Clone)]
-pub struct Settings<'a> {
-    pub interfaces: &'a [&'a str],
-    pub identity: &'a str,
-    pub attach: &'a str,
-    /// More lines at the top level of the file.
-    pub more: &'a str,
-    /// More lines of the section `datapath`.
-    pub datapath: &'a str,
-    /// What is logged: the word of `--log`.
-    pub log: &'a str,
-}
-
-/// What is logged where nobody says otherwise.
-const LOGGED: &str = "info";
-
-impl Default for Settings<'_> {
-    fn default() -> Self {
-        Self {
-            interfaces: &["br+"],
-            identity: "port",
-            attach: "auto",
-            more: "",
-            datapath: "",
-            log: LOGGED,
-        }
-    }
-}
 
 /// A running daemon. Dropped, it is stopped, and what a stop may have left is taken down.
 #[derive(Debug)]
@@ -359,51 +334,4 @@ pub(super) fn slots(status: &Value, name: &str) -> Option<Vec<Option<u64>>> {
     let nics = instance["nics"].as_array()?;
     let slots: Vec<Option<u64>> = nics.iter().map(|nic| nic["slot"].as_u64()).collect();
     (!slots.is_empty()).then_some(slots)
-}
-
-fn configuration_text(name: &str, state: &Path, records: &Path, settings: &Settings<'_>) -> String {
-    let Settings {
-        interfaces,
-        identity,
-        attach,
-        more,
-        datapath,
-        log: _,
-    } = settings;
-    format!(
-        "name = {name:?}\nstate-directory = {state:?}\n{more}\n[datapath]\ninterfaces = {interfaces:?}\nidentity = {identity:?}\nattach = {attach:?}\n{datapath}\n\
-         [[source]]\nkind = \"directory\"\npath = {records:?}\n"
-    )
-}
-
-/// The daemon that `cargo xtask test` has built, or the one beside this test.
-///
-/// # Errors
-/// There is none.
-pub fn binary() -> Result<PathBuf> {
-    match std::env::var_os("METAD_BIN") {
-        Some(path) => Ok(path.into()),
-        None => beside_this("metad"),
-    }
-}
-
-/// The tasks' program, which runs the demo: the one that has started the tests, or the one beside this test.
-///
-/// # Errors
-/// There is none.
-pub fn task() -> Result<PathBuf> {
-    match std::env::var_os("METAD_XTASK") {
-        Some(path) => Ok(path.into()),
-        None => beside_this("xtask"),
-    }
-}
-
-fn beside_this(name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot find this executable")?;
-    own.ancestors()
-        .map(|directory| directory.join(name))
-        .find(|file| file.is_file())
-        .with_context(|| {
-            format!("there is no {name} beside this test: run `cargo build -p {name}`")
-        })
 }

@@ -37,6 +37,19 @@ impl Namespace {
         Ok(space)
     }
 
+    /// Gives the namespace of this process a name.
+    ///
+    /// # Errors
+    /// This is no sandbox, the name is taken, or the kernel refuses.
+    pub fn here(name: &str) -> Result<Self> {
+        sandbox::demand()?;
+        let own = std::process::id().to_string();
+        run(Command::new("ip").args(["netns", "attach", name, &own]))?;
+        Ok(Self {
+            name: name.to_owned(),
+        })
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -129,6 +129,9 @@ impl<'a> Runner<'a> {
                 Ok(read) => read,
                 Err(Errno::AGAIN) => return Ok(Next::Wait),
                 Err(Errno::INTR) => continue,
+                Err(error) if self.phase == Phase::Ending => {
+                    return Err(error).context("a whole answer, and then no proper end");
+                }
                 Err(error) => return Err(error).context("the answer broke off"),
             };
             let octets = room.get(..read).unwrap_or_default();

@@ -142,15 +142,15 @@ fn draw_curves(canvas: &Canvas<'_>, title: &str, curves: &[Curve]) -> Result<()>
     let most = all()
         .map(|(_, time)| microseconds(time))
         .fold(1.0, f64::max);
+    // Above the curves is room for their names.
+    let top = most * 1.25 * (most / least).powf(0.45);
     let mut chart = ChartBuilder::on(canvas)
         .caption(title, font(19))
         .margin(GAP)
+        .margin_right(3 * GAP)
         .x_label_area_size(40)
         .y_label_area_size(70)
-        .build_cartesian_2d(
-            0.0..f64::from(last) / 10.0,
-            (least * 0.8..most * 1.25).log_scale(),
-        )
+        .build_cartesian_2d(0.0..f64::from(last) / 10.0, (least * 0.8..top).log_scale())
         .map_err(said)?;
     chart
         .configure_mesh()

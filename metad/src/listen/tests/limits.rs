@@ -204,6 +204,32 @@ async fn connection_beyond_every_place_is_closed_at_once() {
 }
 
 #[tokio::test]
+async fn connections_that_a_guest_has_hung_up_take_no_place_from_its_next_ones() {
+    let service = Service::start_with(|desk| {
+        desk.bounds = Arc::new(Bounds::new(Limits {
+            enabled: false,
+            open_connections: 2,
+            ..Limits::default()
+        }));
+    });
+    let address = service.address;
+    // One after the other, so fast that nobody has looked yet whether those before are over.
+    let asked = spawn_blocking(move || {
+        for _ in 0..200 {
+            let mut client = connect(address);
+            client
+                .write_all(
+                    b"GET /latest/meta-data/instance-id HTTP/1.1\r\nConnection: close\r\n\r\n",
+                )
+                .unwrap();
+            assert_eq!(status(&read(&mut client)), "200");
+        }
+    });
+    asked.await.unwrap();
+    assert_eq!(service.met(Limit::OpenConnections), (0, 0));
+}
+
+#[tokio::test]
 async fn guest_with_more_than_its_share_waits_where_room_is_short() {
     let service = Service::start_with(|desk| desk.descriptors = 4 * 5);
     let address = service.address;

@@ -20,7 +20,7 @@ const BETWEEN: usize = 24;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Guests that ask as often as they can are not what is tried here.
-pub(super) fn unlimited() -> Settings<'static> {
+pub(in super::super) fn unlimited() -> Settings<'static> {
     Settings {
         more: "[limits]\nenabled = false\n",
         ..Settings::default()
