@@ -199,6 +199,8 @@ pub(crate) fn does_not_inherit_after_lost_events(attach: &str) -> Result<()> {
     let (alice, bob) = (guest(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
     let daemon = lab.serve(&Settings {
         attach,
+        // An emulated machine takes its time between a connection and its request.
+        more: "[limits]\nhead-seconds = 300\n",
         ..Settings::default()
     })?;
     daemon.seated(&["alice", "bob"])?;
