@@ -1,6 +1,7 @@
 //! What holds on every kernel: booted one after the other by `cargo xtask test kernels`, on emulated machines with this
 //! machine's files. What needs a kernel with 802.1Q, which not every machine has, is here too.
 
+mod life;
 mod vlan;
 
 use std::fs;

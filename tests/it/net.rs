@@ -34,7 +34,7 @@ mod records;
 mod scale;
 mod siege;
 mod spoof;
-mod taps;
+pub(crate) mod taps;
 mod together;
 mod up;
 

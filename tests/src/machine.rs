@@ -85,6 +85,7 @@ pub fn payload(kernel: &SuiteKernel, command: &Command) -> String {
          mount -t tmpfs shm /dev/shm\n\
          stty raw -F /dev/ttyS1\n\
          ln -sfn {} /lib/modules/{}\n\
+         modprobe tun\n\
          ip link set lo up\n\
          export {}={REPORT}\n\
          rm -f {REPORT}\n",

@@ -168,6 +168,9 @@ pub(super) fn marks(config: &Config) -> PathBuf {
     config.run_dir().join("clsact")
 }
 
+/// What a mark is called before it is whole; no index of an interface.
+const DRAFT: &str = "new";
+
 /// Says what of the clsact qdisc of an interface is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
@@ -193,7 +196,10 @@ impl Mark {
         fs::create_dir_all(marks(config))?;
         let whose = if self.added { "added" } else { "found" };
         let handle = self.handle.map(|handle| format!(" {handle}"));
-        fs::write(path, format!("{whose}{}\n", handle.unwrap_or_default()))
+        // Whole or not at all: half a mark would leave a qdisc behind that is ours.
+        let draft = path.with_extension(DRAFT);
+        fs::write(&draft, format!("{whose}{}\n", handle.unwrap_or_default()))?;
+        fs::rename(draft, path)
     }
 
     /// The mark of an interface that is gone says nothing any more.
