@@ -1,9 +1,7 @@
 //! Floor 1: what the built object holds. No privilege.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 
 use aya_obj::Object;
 use metad::datapath::OBJECT;
@@ -67,40 +65,5 @@ fn the_unit_lets_the_daemon_speak_to_slots_and_to_nobody_else() {
         format!("IPAddressAllow={ipv4} {ipv6}"),
     ] {
         assert!(unit.lines().any(|there| there == line), "no `{line}`");
-    }
-}
-
-#[test]
-fn every_test_that_the_threat_model_names_is_there() {
-    let model = include_str!("../../docs/security.md");
-    let named: BTreeSet<&str> = model
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|word| word.matches('_').count() >= 3)
-        .filter(|word| {
-            word.bytes()
-                .all(|it| it.is_ascii_lowercase() || it == b'_' || it.is_ascii_digit())
-        })
-        .collect();
-    assert!(named.len() > 20, "only {named:?}");
-    let mut sources = String::new();
-    read_all(
-        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/it")),
-        &mut sources,
-    );
-    for name in named {
-        assert!(sources.contains(&format!("fn {name}(")), "no test {name}");
-    }
-}
-
-fn read_all(directory: &Path, into: &mut String) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            read_all(&path, into);
-        } else if path.extension().is_some_and(|it| it == "rs") {
-            into.push_str(&fs::read_to_string(&path).unwrap());
-        }
     }
 }
