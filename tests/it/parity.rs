@@ -19,7 +19,7 @@ use crate::kernel::{Loaded, PASS, REDIRECT, SHOT, SLOT_ADDRESS, SLOT_IPV6, XDP_D
 const CASES: u32 = 20_000;
 /// Instructions after translation by the kernel, as `bpftool prog` counts them. A refactoring that doubles the program
 /// shows here; raise it with a reason in the commit.
-const BUDGET: [(&str, u32); 3] = [(GUEST_INGRESS, 3_000), (REPLY, 900), (FLOOD_GUARD, 2_100)];
+const BUDGET: [(&str, u32); 3] = [(GUEST_INGRESS, 3_200), (REPLY, 900), (FLOOD_GUARD, 2_100)];
 
 const KNOWN: Ends = Ends {
     from_mac: [0x52, 0x54, 0, 1, 2, 3],
