@@ -19,6 +19,8 @@ use self::settings::{LOGGED, configuration_text};
 
 pub use self::settings::Settings;
 
+/// How long its log may take to be written.
+const LOGS: Duration = Duration::from_secs(10);
 /// Generous: an emulated machine makes a key for minutes, and a busy one still starts a daemon in less.
 const STARTS: Duration = Duration::from_secs(400);
 const STOPS: Duration = Duration::from_secs(180);
@@ -223,6 +225,10 @@ impl Daemon {
 
     /// Everything it has logged so far.
     pub fn log(&self) -> String {
+        // One that logs without end is read as far as it has come.
+        let _all = until("the end of the log", LOGS, || {
+            self.has_written().then_some(())
+        });
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
@@ -234,6 +240,20 @@ impl Daemon {
     /// The file it was configured by.
     pub fn configuration(&self) -> &Path {
         &self.configuration
+    }
+
+    /// Whether everything that it has logged is written: the thread that writes has gone to sleep. A line is on its way
+    /// to it before the guest has its answer.
+    fn has_written(&self) -> bool {
+        let Some(pid) = self.pid() else {
+            return true;
+        };
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+        let mut stats = tasks.flatten().flatten().filter_map(|task| {
+            // The name may hold anything but a parenthesis of ours: `12 (log) S …` (proc_pid_stat(5)).
+            fs::read_to_string(task.path().join("stat")).ok()
+        });
+        stats.all(|stat| !stat.contains(" (log) R") && !stat.contains(" (log) D"))
     }
 
     /// The lines about requests.

@@ -18,6 +18,7 @@ pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T
         if started.elapsed() >= limit {
             bail!("{what} did not happen within {} s", limit.as_secs_f32());
         }
-        sleep(Duration::from_millis(5));
+        // Twenty milliseconds: a guest that asks each time stays within the rate that the daemon allows it.
+        sleep(Duration::from_millis(20));
     }
 }
