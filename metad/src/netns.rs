@@ -78,12 +78,25 @@ impl Namespace {
 
     /// Opens the namespace called `name` that an earlier daemon, or `metad up`, has left. `None`: there is none, or what
     /// has the name is no network namespace (an interrupted start leaves a file alone), or none that a metad made.
-    pub fn left(name: &str) -> Option<Self> {
-        Self::open(name).ok().filter(|namespace| {
-            namespace
-                .run(mark::is_set)
-                .is_ok_and(|is_set| is_set.unwrap_or(false))
-        })
+    ///
+    /// # Errors
+    /// It cannot be looked into, so that nobody knows whose it is.
+    pub fn left(name: &str) -> Result<Option<Self>, NetnsError> {
+        let namespace = match Self::open(name) {
+            Ok(namespace) => namespace,
+            Err(NetnsError::Open(_, error)) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        match namespace.run(mark::is_set) {
+            Ok(is_set) => Ok(is_set.unwrap_or(false).then_some(namespace)),
+            // What is no namespace is refused like this (setns(2)).
+            Err(NetnsError::Enter(_, error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Runs `work` on a thread of its own inside the namespace. Sockets that it opens stay there.
@@ -116,7 +129,7 @@ pub fn path(name: &str) -> PathBuf {
 /// When it is there and stays.
 pub fn remove(name: &str) -> Result<bool, NetnsError> {
     let path = Path::new(DIRECTORY).join(name);
-    if !is_debris(&path) && Namespace::left(name).is_none() {
+    if !is_debris(&path) && Namespace::left(name)?.is_none() {
         return Ok(false);
     }
     match unmount(&path, UnmountFlags::DETACH) {

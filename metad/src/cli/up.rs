@@ -18,10 +18,10 @@ pub(super) fn run(config: &Config, out: &mut dyn Write) -> anyhow::Result<u8> {
     let path = netns::path(name);
     let claim = match Claim::take(&config.run_dir()) {
         // A daemon that runs has made it.
-        Err(Error::Taken { .. }) if Namespace::left(name).is_some() => None,
+        Err(Error::Taken { .. }) if Namespace::left(name)?.is_some() => None,
         taken => Some(taken?),
     };
-    if ours && Namespace::left(name).is_some() {
+    if ours && Namespace::left(name)?.is_some() {
         writeln!(out, "the network namespace {} is there", path.display()).map_err(Unwritten)?;
         return Ok(exit::SUCCESS);
     }

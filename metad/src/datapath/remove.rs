@@ -113,7 +113,8 @@ pub async fn remove(config: &Config, traces: Traces) -> Removal {
 /// link that is pinned or a filter that is marked.
 async fn is_veth_ours(config: &Config) -> Result<bool, Leftover> {
     let (host, inside) = (config.veth_host(), config.veth_inner());
-    if let Some(namespace) = Namespace::left(config.name.as_str())
+    // One that cannot be looked into proves nothing.
+    if let Ok(Some(namespace)) = Namespace::left(config.name.as_str())
         && veth::leads_into(&host, &inside, &namespace)
             .await?
             .is_some()

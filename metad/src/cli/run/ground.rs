@@ -39,10 +39,12 @@ pub(super) async fn lay(
     let mut known = None;
     let mut namespace = None;
     if past == Past::Left {
+        // Where nobody can tell whose it is, all stays as it was found.
+        made.found = true;
+        let left = Namespace::left(config.name.as_str())?;
         // What has the name is ours, and ours to remove.
         made.traces = Traces::ALL;
         let read = ledger.read();
-        let left = Namespace::left(config.name.as_str());
         made.found = left.is_some();
         let why = match (left, read) {
             (None, _) => "its namespace is gone".to_owned(),
