@@ -266,7 +266,9 @@ fn serve(kind: Kind, lab: &Lab, guest: &Guest, wanted: &Wanted<'_>) -> Result<Da
     let keep_alive = wanted.manner == Manner::KeptAlive;
     let daemon = lab.serve(&Settings {
         // One guest asks here as a thousand do elsewhere.
-        more: &format!("keep-alive = {keep_alive}\n[limits]\nenabled = false"),
+        more: &format!(
+            "keep-alive = {keep_alive}\n[limits]\nenabled = false\nopen-connections = 4096"
+        ),
         log: if kind == Kind::MetadThatLogs {
             "info"
         } else {

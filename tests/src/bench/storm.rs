@@ -57,7 +57,11 @@ fn run(extent: Extent) -> Result<Outcome> {
     let (count, rounds) = amount(extent);
     let lab = Lab::new()?;
     let guests = guests(&lab, count)?;
-    let daemon = lab.serve(&Settings::default())?;
+    let daemon = lab.serve(&Settings {
+        // nginx writes no line for a request either.
+        log: "warn",
+        ..Settings::default()
+    })?;
     daemon.status_until("a seat for every guest", |status| {
         let all = status["instances"].as_array();
         all.is_some_and(|all| {
