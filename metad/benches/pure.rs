@@ -9,6 +9,8 @@
 
 #[path = "pure/asking.rs"]
 mod asking;
+#[path = "pure/desk.rs"]
+mod desk;
 #[path = "pure/rendering.rs"]
 mod rendering;
 #[path = "pure/tokens.rs"]
@@ -25,6 +27,6 @@ criterion_group!(
     verdicts::what_does_a_frame_cost,
     rendering::what_does_a_change_of_an_instance_cost,
     tokens::what_does_a_token_cost,
-    asking::what_does_the_decision_about_a_request_cost
+    asking::what_does_a_request_cost
 );
 criterion_main!(pure);

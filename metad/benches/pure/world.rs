@@ -6,7 +6,7 @@ use std::time::Duration;
 use metad::config::Identity;
 use metad::directory::record_file::{self, Format};
 use metad::interfaces::{Happening, Interface, Interfaces};
-use metad::inventory::{Inventory, Seat};
+use metad::inventory::{Inventory, Seat, Snapshot};
 use metad::record::Defaults;
 use metad::source::{Change, Event, Subject};
 
@@ -25,8 +25,8 @@ nics:
 /// Octets of user-data.
 const USER_DATA: usize = 4096;
 
-/// The instance's first NIC.
-pub(crate) fn seat() -> Arc<Seat> {
+/// All that guests are answered from.
+pub(crate) fn snapshot() -> Snapshot {
     let mut inventory = Inventory::new(
         Identity::Port,
         Defaults::default(),
@@ -34,8 +34,17 @@ pub(crate) fn seat() -> Arc<Seat> {
     );
     let event = Event::Put(Box::new(subject()));
     inventory.apply(Change { source: 0, event });
-    let resolution = inventory.resolve(&interfaces(), Duration::ZERO);
-    let view = resolution.snapshot.instances.get(NAME);
+    inventory.resolve(&interfaces(), Duration::ZERO).snapshot
+}
+
+/// The instance's first NIC.
+pub(crate) fn seat() -> Arc<Seat> {
+    seat_in(&snapshot())
+}
+
+/// The same as `snapshot` has it.
+pub(crate) fn seat_in(snapshot: &Snapshot) -> Arc<Seat> {
+    let view = snapshot.instances.get(NAME);
     let seat = view.and_then(|view| view.seats.first()?.as_ref());
     Arc::clone(seat.expect("the instance has a NIC"))
 }
