@@ -81,19 +81,23 @@ fn list(ifindex: u32, side: u16) -> io::Result<Vec<TcMessage>> {
     };
     let question = RouteNetlinkMessage::GetTrafficFilter(message);
     let said = ask(question, NLM_F_REQUEST | NLM_F_DUMP)?;
-    let filter = |message| match message {
-        RouteNetlinkMessage::NewTrafficFilter(filter) => Some(filter),
-        _ => None,
+    let filter = |message| {
+        if let RouteNetlinkMessage::NewTrafficFilter(filter) = message {
+            Some(filter)
+        } else {
+            None
+        }
     };
     Ok(said.into_iter().filter_map(filter).collect())
 }
 
 fn sign_of(filter: &TcMessage, name: &str) -> Option<Sign> {
-    let is_ours = |option: &TcOption| match option {
-        TcOption::Bpf(TcFilterBpfOption::ProgName(program)) => {
+    let is_ours = |option: &TcOption| {
+        if let TcOption::Bpf(TcFilterBpfOption::ProgName(program)) = option {
             [names::GUEST_INGRESS, names::REPLY].contains(&program.as_str())
+        } else {
+            false
         }
-        _ => false,
     };
     let signs = [true, false].map(|added| Sign::new(name, added));
     let sign = signs
@@ -107,9 +111,12 @@ fn handle_of(header: &TcHeader) -> u32 {
 }
 
 fn options(filter: &TcMessage) -> impl Iterator<Item = &TcOption> {
-    let options = |attribute| match attribute {
-        &TcAttribute::Options(ref options) => Some(options),
-        _ => None,
+    let options = |attribute| {
+        if let &TcAttribute::Options(ref options) = attribute {
+            Some(options)
+        } else {
+            None
+        }
     };
     filter.attributes.iter().filter_map(options).flatten()
 }

@@ -34,11 +34,14 @@ pub(super) fn all() -> io::Result<Vec<u32>> {
         Err(error) if is_any(&error, &[Errno::OPNOTSUPP]) => return Ok(Vec::new()),
         said => said?,
     };
-    let place = |message| match message {
-        RouteNetlinkMessage::NewQueueDiscipline(found) if found.header.handle == HANDLE => {
+    let place = |message| {
+        if let RouteNetlinkMessage::NewQueueDiscipline(found) = message
+            && found.header.handle == HANDLE
+        {
             u32::try_from(found.header.index).ok()
+        } else {
+            None
         }
-        _ => None,
     };
     Ok(said.into_iter().filter_map(place).collect())
 }
