@@ -5,6 +5,7 @@
 
 mod caller;
 mod decide;
+mod headers;
 mod log;
 mod password;
 mod proof;
@@ -148,14 +149,14 @@ pub fn answer_as(
         }),
         None => malformed(),
     };
+    let mut headers = reply.headers.to_map();
     if let Some(reason) = reply.reason {
-        let reason = HeaderValue::from_static(reason);
-        reply.headers.insert(REASON, reason);
+        headers.insert(REASON, HeaderValue::from_static(reason));
     }
     if method == Method::HEAD {
         reply.body = Bytes::new();
     }
-    (reply.status, reply.headers, reply.body)
+    (reply.status, headers, reply.body)
 }
 
 fn parsed(target: &str) -> Option<Target> {

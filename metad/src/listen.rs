@@ -12,10 +12,12 @@ mod doors;
 mod faults;
 mod look;
 mod parting;
+mod patience;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -36,6 +38,8 @@ use crate::token::Tokens;
 use attendant::Attendant;
 use crowd::{Crowd, Room};
 
+/// More threads than this would wait for each other's guests: a few of them answer more than any host's ask.
+const THREADS_MAX: usize = 16;
 /// What a process may have open where nobody has said otherwise (getrlimit(2)).
 const DESCRIPTORS: usize = 1024;
 
@@ -146,8 +150,13 @@ pub async fn serve(
     Attendant::new(desk, crowd, stop).attend(listeners).await
 }
 
-/// The same with a thread for each core, all of which accept from the same sockets. Whoever accepts a connection attends
-/// to it to its end: nothing of it ever moves from one core to another.
+/// How many threads attend to guests: one for each core, within reason.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX))
+}
+
+/// The same with several threads, each of which has its own of the sockets as far as there are enough of an address. Whoever
+/// accepts a connection attends to it to its end: nothing of it ever moves from one core to another.
 ///
 /// # Errors
 /// A thread cannot be started, or cannot watch a socket.
@@ -156,12 +165,16 @@ pub async fn serve_on_each_core(
     desk: Arc<Desk>,
     stop: watch::Receiver<bool>,
 ) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    let addresses: Vec<SocketAddr> = addresses
+        .collect::<io::Result<_>>()
+        .context("cannot tell where a guests' socket listens")?;
     let crowd = Arc::new(Mutex::new(Crowd::new(room(&desk))));
     let mut ends = Vec::new();
-    for core in 0..cores {
-        let copies = listeners.iter().map(TcpListener::try_clone);
-        let copies: Vec<TcpListener> = copies
+    for (thread, share) in shares(&addresses, threads()).into_iter().enumerate() {
+        let own = share.into_iter().filter_map(|place| listeners.get(place));
+        let copies: Vec<TcpListener> = own
+            .map(TcpListener::try_clone)
             .collect::<io::Result<_>>()
             .context("cannot copy the guests' sockets")?;
         let attendant = Attendant::new(Arc::clone(&desk), Arc::clone(&crowd), stop.clone());
@@ -171,7 +184,7 @@ pub async fn serve_on_each_core(
             .context("cannot start a runtime")?;
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new()
-            .name(format!("guests-{core}"))
+            .name(format!("guests-{thread}"))
             .spawn(move || end.send(runtime.block_on(attendant.attend(copies))))
             .context("cannot start a thread")?;
         ends.push(ended);
@@ -184,6 +197,25 @@ pub async fn serve_on_each_core(
         ended?;
     }
     Ok(())
+}
+
+/// Which of the sockets with these addresses each thread accepts from: each socket has at least one thread, and each thread at
+/// least one socket of each address.
+fn shares(addresses: &[SocketAddr], threads: usize) -> Vec<Vec<usize>> {
+    let mut shares = vec![Vec::new(); threads];
+    let mut alike: BTreeMap<SocketAddr, Vec<usize>> = BTreeMap::new();
+    for (place, address) in addresses.iter().enumerate() {
+        alike.entry(*address).or_default().push(place);
+    }
+    for places in alike.values() {
+        for turn in 0..places.len().max(threads) {
+            let (place, thread) = (turn % places.len(), turn % threads.max(1));
+            if let (Some(share), Some(place)) = (shares.get_mut(thread), places.get(place)) {
+                share.push(*place);
+            }
+        }
+    }
+    shares
 }
 
 fn room(desk: &Desk) -> Room {

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
+use super::headers::FieldValue;
 use super::proof;
 use super::reply::{Reply, TOKEN_TTL};
 use super::target::{Route, Target};
@@ -22,6 +23,10 @@ use crate::token::{BootTime, Refused, Tokens, Ttl};
 /// Carries a session token.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// All that a decision reads of a request's headers.
+pub(super) const READ: [HeaderName; 5] =
+    [TOKEN, TOKEN_TTL, FORWARDED_FOR, gce::FLAVOR, gce::REQUEST];
 
 /// No token of ours is half as long; what is longer is not even looked at. Octets.
 const TOKEN_MAX: usize = 128;
@@ -214,7 +219,9 @@ fn ec2_tree(ask: &Ask<'_>) -> Reply {
         None => missing(),
     };
     if let Some(left) = left {
-        reply.headers.insert(TOKEN_TTL, left.into());
+        reply
+            .headers
+            .insert(TOKEN_TTL, FieldValue::Number(left.into()));
     }
     reply
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::decide::READ;
 use super::reply::Reply;
 use super::target::{Route, Target};
 use super::{App, Ask, Asker, Line, decide, ipv4, limit_hops, log};
@@ -34,6 +35,7 @@ struct Plain<'a> {
     /// As the guest wrote it.
     path: &'a str,
     target: Target,
+    /// Those that a decision may read.
     headers: HeaderMap,
     /// Whether the guest wants to ask no more.
     is_last: bool,
@@ -117,24 +119,26 @@ fn plain(octets: &[u8]) -> Option<Plain<'_>> {
         "PUT" if target.route() == Route::Token => Method::PUT,
         _ => return None,
     };
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
-    let mut is_last = false;
+    let mut headers = HeaderMap::new();
+    let (mut is_last, mut has_length) = (false, false);
     for header in request.headers.iter() {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-        let value = HeaderValue::from_bytes(header.value).ok()?;
-        if name == CONNECTION {
-            match value.as_bytes() {
+        let is = |name: &HeaderName| header.name.eq_ignore_ascii_case(name.as_str());
+        if is(&CONNECTION) {
+            match header.value {
                 b"close" => is_last = true,
                 b"keep-alive" => {}
                 _ => return None,
             }
-        }
-        let carries = (name == CONTENT_LENGTH && value != "0")
-            || [TRANSFER_ENCODING, EXPECT, UPGRADE].contains(&name);
-        if carries || (name == CONTENT_LENGTH && headers.contains_key(&name)) {
+        } else if is(&CONTENT_LENGTH) {
+            if header.value != b"0" || has_length {
+                return None;
+            }
+            has_length = true;
+        } else if [TRANSFER_ENCODING, EXPECT, UPGRADE].iter().any(is) {
             return None;
+        } else if let Some(name) = READ.into_iter().find(is) {
+            headers.append(name, HeaderValue::from_bytes(header.value).ok()?);
         }
-        headers.append(name, value);
     }
     Some(Plain {
         method,
@@ -153,30 +157,13 @@ fn write_head(into: &mut Vec<u8>, reply: &Reply, ends: bool, now: SystemTime) {
     let phrase = reply.status.canonical_reason().unwrap_or_default();
     into.extend_from_slice(phrase.as_bytes());
     into.extend_from_slice(b"\r\n");
-    for (name, value) in &reply.headers {
-        write_name(into, name.as_str());
-        into.extend_from_slice(value.as_bytes());
-        into.extend_from_slice(b"\r\n");
-    }
+    reply.headers.write(into);
     if ends {
         into.extend_from_slice(b"Connection: close\r\n");
     }
     into.extend_from_slice(b"Date: ");
     into.extend_from_slice(&date(now));
     into.extend_from_slice(b"\r\n\r\n");
-}
-
-/// Writes a header's name as most servers spell it: `Content-Type`. Some clients are picky.
-fn write_name(into: &mut Vec<u8>, name: &str) {
-    let mut before = b'-';
-    for octet in name.bytes() {
-        into.push(match before {
-            b'-' => octet.to_ascii_uppercase(),
-            _ => octet,
-        });
-        before = octet;
-    }
-    into.extend_from_slice(b": ");
 }
 
 /// The time as a header has it, made once a second.

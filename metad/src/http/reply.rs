@@ -5,12 +5,13 @@ use std::time::SystemTime;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
-    HeaderValue, LAST_MODIFIED, RETRY_AFTER, SERVER,
+    LAST_MODIFIED, RETRY_AFTER, SERVER,
 };
-use http::{HeaderMap, StatusCode};
 
+use super::headers::{FieldValue, Headers};
 use crate::identity::Unknown;
 use crate::limits::Limit;
 use crate::render::{Content, ETag};
@@ -27,7 +28,7 @@ pub(super) const ABSENT: &str = "0000000000000000";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
     pub status: StatusCode,
-    pub headers: HeaderMap,
+    pub headers: Headers,
     pub body: Bytes,
     /// `Some`: no router may carry this reply further than so many hops.
     pub hop_limit: Option<u8>,
@@ -60,17 +61,18 @@ impl Reply {
             Content::Octets => ("application/octet-stream", "bytes"),
         };
         let mut reply = Self::new(StatusCode::OK, content_type, body);
-        let ranges = HeaderValue::from_static(ranges);
-        reply.headers.insert(ACCEPT_RANGES, ranges);
-        reply.header(LAST_MODIFIED, httpdate::fmt_http_date(made));
-        reply.header(ETAG, etag.to_string());
+        let headers = &mut reply.headers;
+        headers.insert(ACCEPT_RANGES, FieldValue::Text(ranges));
+        headers.insert(LAST_MODIFIED, FieldValue::Date(made));
+        headers.insert(ETAG, FieldValue::Tag(etag));
         reply
     }
 
     /// A token, and how long it was granted for.
     pub(super) fn token(token: String, ttl: Ttl, hop_limit: u8) -> Self {
         let mut reply = Self::new(StatusCode::OK, "text/plain", token.into());
-        reply.headers.insert(TOKEN_TTL, ttl.seconds().into());
+        let seconds = FieldValue::Number(ttl.seconds().into());
+        reply.headers.insert(TOKEN_TTL, seconds);
         reply.hop_limit = Some(hop_limit);
         reply
     }
@@ -94,7 +96,7 @@ impl Reply {
     /// A text that nothing on the way may keep.
     pub(super) fn secret(text: Bytes) -> Self {
         let mut reply = Self::new(StatusCode::OK, "text/plain", text);
-        let kept_by_none = HeaderValue::from_static("no-store");
+        let kept_by_none = FieldValue::Text("no-store");
         reply.headers.insert(CACHE_CONTROL, kept_by_none);
         reply
     }
@@ -109,11 +111,10 @@ impl Reply {
         let mut reply = Self::new(status, "text/html", page.into());
         reply.reason = Some(reason);
         if status == StatusCode::NOT_FOUND {
-            let tag = HeaderValue::from_static(ABSENT);
-            reply.headers.insert(ETAG, tag);
+            reply.headers.insert(ETAG, FieldValue::Text(ABSENT));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            reply.headers.insert(RETRY_AFTER, 1.into());
+            reply.headers.insert(RETRY_AFTER, FieldValue::Number(1));
         }
         reply
     }
@@ -122,17 +123,18 @@ impl Reply {
     pub(super) fn not_allowed(allow: &'static str) -> Self {
         let status = StatusCode::METHOD_NOT_ALLOWED;
         let mut reply = Self::new(status, "text/plain", Bytes::new());
-        reply.headers.insert(ALLOW, HeaderValue::from_static(allow));
+        reply.headers.insert(ALLOW, FieldValue::Text(allow));
         reply.reason = Some("the path does not take this method");
         reply
     }
 
     fn new(status: StatusCode, content_type: &'static str, body: Bytes) -> Self {
-        let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(CONTENT_LENGTH, body.len().into());
+        let mut headers = Headers::new();
+        let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        headers.insert(CONTENT_TYPE, FieldValue::Text(content_type));
+        headers.insert(CONTENT_LENGTH, FieldValue::Number(length));
         // What old tools look for to tell whether they run on EC2.
-        headers.insert(SERVER, HeaderValue::from_static("EC2ws"));
+        headers.insert(SERVER, FieldValue::Text("EC2ws"));
         Self {
             status,
             headers,
@@ -143,19 +145,13 @@ impl Reply {
             beyond: None,
         }
     }
-
-    fn header(&mut self, name: HeaderName, value: String) {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            self.headers.insert(name, value);
-        }
-    }
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.headers_mut() = self.headers.to_map();
         if let Some(reason) = self.reason {
             response.extensions_mut().insert(Reason(reason));
         }

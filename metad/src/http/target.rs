@@ -3,6 +3,8 @@
 //! In: the path as the guest wrote it. Out: the same, decoded once, without doubled, leading or trailing slashes.
 //! Nothing is resolved: a `.` or `..` asks for nothing that exists.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use crate::instance::Dialect;
@@ -67,7 +69,7 @@ impl Target {
     /// # Errors
     /// The path, once decoded, holds a control character.
     pub fn new(path: &str) -> Result<Self, Malformed> {
-        let decoded: Vec<u8> = percent_decode_str(path).collect();
+        let decoded: Cow<'_, [u8]> = percent_decode_str(path).into();
         if decoded.iter().any(u8::is_ascii_control) {
             return Err(Malformed);
         }

@@ -125,6 +125,7 @@ fn text(reply: &Reply) -> &str {
     std::str::from_utf8(&reply.body).unwrap()
 }
 
-fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
-    reply.headers.get(name).map(|value| value.to_str().unwrap())
+fn header(reply: &Reply, name: &str) -> Option<String> {
+    let value = reply.headers.to_map().remove(name)?;
+    Some(value.to_str().unwrap().to_owned())
 }

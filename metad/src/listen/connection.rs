@@ -148,10 +148,16 @@ async fn taken(stream: &TcpStream, time: Duration) -> bool {
 /// As asm-generic/ioctls.h has it under the name of TIOCOUTQ.
 const SIOCOUTQ: Opcode = 0x5411;
 
+/// Whether a connection is no more, be it by a reset or because both sides have ended it: then it has no peer
+/// (getpeername(2)).
+pub(super) fn is_over(socket: BorrowedFd<'_>) -> bool {
+    rustix::net::getpeername(socket).is_err()
+}
+
 /// Octets that were sent and are not acknowledged, and those that were not sent yet (SIOCOUTQ, tcp(7)).
 pub(super) fn unacknowledged(socket: BorrowedFd<'_>) -> i32 {
-    // The kernel goes on counting what a reset has left unsent; a connection that is no more has no peer (getpeername(2)).
-    if rustix::net::getpeername(socket).is_err() {
+    // The kernel goes on counting what a reset has left unsent.
+    if is_over(socket) {
         return 0;
     }
     // SAFETY: the operation writes one int, which is what the getter has room for.

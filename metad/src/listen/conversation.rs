@@ -3,9 +3,11 @@
 //! As long as requests are plain, they are answered as they are found; the first that is not goes, with all that comes
 //! after it, to the router.
 
+use std::future::poll_fn;
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,11 +23,12 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 
 use super::connection::{HEAD_MAX, Left};
 use super::look::{Seen, look};
+use super::patience::Patience;
 use super::wire::Wire;
 use super::{Desk, stopped};
 use crate::http::App;
@@ -73,6 +76,7 @@ impl Conversation<'_> {
     /// The conversation is over, by the limit that is named.
     async fn quickly(&self, mut left: Left) -> Result<Vec<u8>, Option<Limit>> {
         let mut last_call = pin!(last_call(self.stop.clone(), self.desk));
+        let mut patience = Patience::new(self.desk.bounds.limits.head_time);
         loop {
             left = match left {
                 Left::Read(octets) => return Ok(octets),
@@ -82,7 +86,7 @@ impl Conversation<'_> {
                     }
                     Left::Nothing
                 }
-                Left::Nothing => match self.next(last_call.as_mut()).await? {
+                Left::Nothing => match self.next(&mut patience, last_call.as_mut()).await? {
                     Seen::Nothing | Seen::Answered { ends: false } => Left::Nothing,
                     Seen::Unsent { rest, ends } => Left::Unsent { rest, ends },
                     Seen::Other(octets) => Left::Read(octets),
@@ -95,17 +99,20 @@ impl Conversation<'_> {
     /// Waits until there is something to see.
     async fn next(
         &self,
-        last_call: Pin<&mut impl Future<Output = ()>>,
+        patience: &mut Patience,
+        mut last_call: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Seen, Option<Limit>> {
-        let time = self.desk.bounds.limits.head_time;
-        tokio::select! {
-            readable = timeout(time, self.stream.readable()) => match readable {
-                Ok(Ok(())) => Ok(self.look()),
-                Ok(Err(_lost)) => Err(None),
-                Err(_elapsed) => Err(Some(Limit::HeadTime)),
-            },
-            () = last_call => Err(None),
-        }
+        patience.renew();
+        poll_fn(|context| {
+            if let Poll::Ready(readable) = self.stream.poll_read_ready(context) {
+                return Poll::Ready(readable.map(|()| self.look()).map_err(|_lost| None));
+            }
+            if patience.poll_end(context).is_ready() {
+                return Poll::Ready(Err(Some(Limit::HeadTime)));
+            }
+            last_call.as_mut().poll(context).map(|()| Err(None))
+        })
+        .await
     }
 
     fn look(&self) -> Seen {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::net::RecvFlags;
 use tokio::time::Instant;
 
-use super::connection::unacknowledged;
+use super::connection::{is_over, unacknowledged};
 use super::crowd::Place;
 
 /// How often somebody looks. A guest's next connection does not wait for it.
@@ -89,6 +89,10 @@ enum State {
 
 impl Parted {
     fn state(&self) -> State {
+        // Both have hung up, and each knows: nearly all are so far, and nothing else need be asked.
+        if is_over(self.socket.as_fd()) {
+            return State::Over;
+        }
         let mut next = [0];
         match rustix::net::recv(
             &self.socket,

@@ -25,6 +25,36 @@ const MAC: Mac = Mac([0x52, 0x54, 0, 0, 0, 1]);
 const IFINDEX: u32 = 9;
 const GUEST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
+#[test]
+fn every_socket_has_a_thread_and_every_thread_a_socket_of_each_family() {
+    let address = |last| SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 80));
+    let of = |counts: [usize; 2]| {
+        let [a, b] = counts;
+        [vec![address(1); a], vec![address(2); b]].concat()
+    };
+    for (case, counts, threads, expected) in [
+        ("one for each", [2, 2], 2, vec![vec![0, 2], vec![1, 3]]),
+        ("one for all", [1, 1], 2, vec![vec![0, 1], vec![0, 1]]),
+        (
+            "fewer than threads",
+            [2, 0],
+            3,
+            vec![vec![0], vec![1], vec![0]],
+        ),
+        (
+            "more than threads",
+            [3, 1],
+            2,
+            vec![vec![0, 2, 3], vec![1, 3]],
+        ),
+        ("one thread", [2, 2], 1, vec![vec![0, 1, 2, 3]]),
+        ("nothing to share", [0, 0], 2, vec![vec![], vec![]]),
+        ("nobody to share with", [2, 2], 0, vec![]),
+    ] {
+        assert_eq!(shares(&of(counts), threads), expected, "{case}");
+    }
+}
+
 /// A kernel that says the same of every connection.
 struct Fixed(Option<FlowOrigin>);
 

@@ -20,7 +20,7 @@ use super::Lease;
 /// The longest message; octets.
 const MESSAGE_MAX: usize = 4096;
 /// Descriptors that one message may bring.
-const DESCRIPTORS_MAX: usize = 16;
+const DESCRIPTORS_MAX: usize = 64;
 
 /// One end of the conversation.
 #[derive(Debug)]

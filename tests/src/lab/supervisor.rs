@@ -1,7 +1,7 @@
 //! Keeps a daemon's descriptors over its death and hands them to the next one, as systemd does (sd_notify(3),
 //! sd_listen_fds(3)).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -25,7 +25,7 @@ const ABOVE: RawFd = 64;
 pub struct Supervisor {
     path: PathBuf,
     socket: UnixDatagram,
-    kept: BTreeMap<String, OwnedFd>,
+    kept: Vec<(String, OwnedFd)>,
 }
 
 impl Supervisor {
@@ -35,13 +35,15 @@ impl Supervisor {
         Ok(Self {
             path: path.to_owned(),
             socket,
-            kept: BTreeMap::new(),
+            kept: Vec::new(),
         })
     }
 
-    /// The names of what is kept.
+    /// The names of what is kept, each once.
     pub fn names(&self) -> Vec<&str> {
-        self.kept.keys().map(String::as_str).collect()
+        let names = self.kept.iter().map(|(name, _)| name.as_str());
+        let names: BTreeSet<&str> = names.collect();
+        names.into_iter().collect()
     }
 
     /// Forgets everything, as a service manager does with a service that is stopped.
@@ -78,11 +80,13 @@ impl Supervisor {
         let name = text.lines().find_map(|line| line.strip_prefix("FDNAME="));
         let Some(name) = name else { return };
         if says("FDSTOREREMOVE=1") {
-            self.kept.remove(name);
+            self.kept.retain(|(kept, _)| kept != name);
         } else if says("FDSTORE=1") {
             for descriptor in descriptors {
-                // One of each name; systemd would keep the same socket once, too.
-                self.kept.insert(name.to_owned(), descriptor);
+                // systemd keeps the same socket once, too.
+                if !self.kept.iter().any(|(_, kept)| is_same(kept, &descriptor)) {
+                    self.kept.push((name.to_owned(), descriptor));
+                }
             }
         }
     }
@@ -98,11 +102,13 @@ impl Supervisor {
             return Ok(command);
         }
         command.env("LISTEN_FDS", self.kept.len().to_string());
-        command.env("LISTEN_FDNAMES", self.names().join(":"));
+        let names = self.kept.iter().map(|(name, _)| name.as_str());
+        let names: Vec<&str> = names.collect();
+        command.env("LISTEN_FDNAMES", names.join(":"));
         let copies: Vec<OwnedFd> = self
             .kept
-            .values()
-            .map(|kept| rustix::io::fcntl_dupfd_cloexec(kept, ABOVE))
+            .iter()
+            .map(|(_, kept)| rustix::io::fcntl_dupfd_cloexec(kept, ABOVE))
             .collect::<Result<_, _>>()
             .context("cannot copy what is kept")?;
         let pass = move || -> io::Result<()> {
@@ -119,4 +125,10 @@ impl Supervisor {
         unsafe { command.pre_exec(pass) };
         Ok(command)
     }
+}
+
+/// Whether two descriptors are of one socket.
+fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let inode = |it: &OwnedFd| rustix::fs::fstat(it).map(|found| (found.st_dev, found.st_ino));
+    inode(one).is_ok() && inode(one) == inode(other)
 }

@@ -11,12 +11,13 @@ use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use anyhow::{Context, Result};
 use sd_notify::NotifyState;
 
+use crate::listen;
 use crate::netns::{Namespace, veth};
 
 /// Connections that wait to be accepted; beyond the kernel's own limit (net.core.somaxconn) it has no effect.
 const BACKLOG: i32 = 4_096;
 
-/// What each family's socket is called where it is kept, and where it listens.
+/// What each family's sockets are called where they are kept, and where they listen.
 fn doors() -> [(&'static str, SocketAddr); 2] {
     [
         ("metad-ipv4", SocketAddr::from((veth::METADATA, 80))),
@@ -47,7 +48,8 @@ pub(super) fn kept() -> Vec<(String, OwnedFd)> {
     listed.map(owned).collect()
 }
 
-/// Opens the guests' sockets in `namespace`, one for each family. What of `kept` listens there is used.
+/// Opens the guests' sockets in `namespace`: for each family those of `kept` that listen there, or one for each thread that
+/// attends to guests.
 ///
 /// # Errors
 /// The kernel refuses a new one.
@@ -88,27 +90,31 @@ pub(super) fn forget() {
 
 fn open_inside(kept: Vec<(String, OwnedFd)>) -> Result<Vec<Door>> {
     let kept = kept.into_iter();
-    let mut found: Vec<Door> = kept
+    let mut opened: Vec<Door> = kept
         .filter_map(|(name, socket)| fitting(&name, socket))
         .collect();
-    let mut opened = Vec::new();
+    for door in &opened {
+        door.listener
+            .set_nonblocking(true)
+            .context("cannot use a socket that was kept")?;
+    }
     for (name, address) in doors() {
-        if let Some(place) = found.iter().position(|door| door.name == name) {
-            let door = found.swap_remove(place);
-            door.listener
-                .set_nonblocking(true)
-                .context("cannot use a socket that was kept")?;
-            opened.push(door);
+        // Those that were kept may be fewer than one would open now. Guests may wait at each, so all are used; and a socket of
+        // a metad that had one alone lets no other have its address.
+        if opened.iter().any(|door| door.name == name) {
             continue;
         }
-        match listener(address) {
-            Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
-                tracing::warn!("this kernel has no IPv6: guests are answered over IPv4 alone");
-            }
-            listener => {
-                let what = || format!("cannot listen on {address} in metad's namespace");
-                let listener = listener.with_context(what)?;
-                opened.push(Door { name, listener });
+        for _ in 0..listen::threads() {
+            match listener(address) {
+                Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
+                    tracing::warn!("this kernel has no IPv6: guests are answered over IPv4 alone");
+                    break;
+                }
+                listener => {
+                    let what = || format!("cannot listen on {address} in metad's namespace");
+                    let listener = listener.with_context(what)?;
+                    opened.push(Door { name, listener });
+                }
             }
         }
     }
@@ -154,6 +160,8 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(address), kind, None)?;
     socket.set_reuse_address(true)?;
+    // Each has connections of its own, so that no thread is woken for what another one takes (socket(7)).
+    socket.set_reuse_port(true)?;
     if address.is_ipv6() {
         // IPv4 has its own.
         socket.set_only_v6(true)?;

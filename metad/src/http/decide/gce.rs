@@ -1,20 +1,21 @@
 //! Google Compute Engine's rules: a header that no browser and no open proxy sends, and the recursive form.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, SERVER};
+use http::header::{CONTENT_TYPE, HeaderName, SERVER};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use super::super::headers::FieldValue;
 use super::super::reply::Reply;
 use super::{Ask, FORWARDED_FOR, answer, is_read, missing, told};
 use crate::instance::Dialect;
 use crate::render::gce::{ATTRIBUTES, recursive, single};
 use crate::render::{Answer, Content, Version};
 
-const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
-const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
+pub(super) const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
+const GOOGLE: &str = "Google";
 /// What the header was called before.
-const REQUEST: HeaderName = HeaderName::from_static("x-google-metadata-request");
+pub(super) const REQUEST: HeaderName = HeaderName::from_static("x-google-metadata-request");
 
 /// How a directory or a value is to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,16 +45,11 @@ pub(super) fn root(ask: &Ask<'_>, ec2_is_off: bool) -> Option<Reply> {
 
 /// Puts the headers on a reply by which clients know where they are.
 pub(super) fn flavored(mut reply: Reply) -> Reply {
-    reply.headers.insert(FLAVOR, GOOGLE);
-    let server = HeaderValue::from_static("Metadata Server for VM");
-    reply.headers.insert(SERVER, server);
-    if reply
-        .headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind == "text/plain")
-    {
-        let kind = HeaderValue::from_static("application/text");
-        reply.headers.insert(CONTENT_TYPE, kind);
+    let headers = &mut reply.headers;
+    headers.insert(FLAVOR, FieldValue::Text(GOOGLE));
+    headers.insert(SERVER, FieldValue::Text("Metadata Server for VM"));
+    if headers.get(&CONTENT_TYPE) == Some(FieldValue::Text("text/plain")) {
+        headers.insert(CONTENT_TYPE, FieldValue::Text("application/text"));
     }
     reply
 }
@@ -142,5 +138,5 @@ fn is_flavored(headers: &HeaderMap) -> bool {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
         value.is_some_and(|value| value.trim().eq_ignore_ascii_case(wanted))
     };
-    says(&FLAVOR, "Google") || says(&REQUEST, "True")
+    says(&FLAVOR, GOOGLE) || says(&REQUEST, "True")
 }

@@ -109,7 +109,7 @@ fn documents_say_what_they_are() {
         ("/openstack/latest/network_data.json", "application/json"),
     ] {
         assert_eq!(
-            header(&guest.get(path), "content-type"),
+            header(&guest.get(path), "content-type").as_deref(),
             Some(expected),
             "{path}"
         );

@@ -22,7 +22,11 @@ fn proofs_are_listed_and_have_lines_of_base64() {
     for (name, least) in [("signature", 256), ("rsa2048", 600)] {
         let reply = guest.get(&format!("{IDENTITY}/{name}"));
         assert_eq!(reply.status, 200, "{name}");
-        assert_eq!(header(&reply, "content-type"), Some("text/plain"), "{name}");
+        assert_eq!(
+            header(&reply, "content-type").as_deref(),
+            Some("text/plain"),
+            "{name}"
+        );
         assert!(text(&reply).lines().all(|line| line.len() <= 76), "{name}");
         let octets = STANDARD.decode(text(&reply).replace('\n', "")).unwrap();
         assert!(octets.len() >= least, "{name}: {}", octets.len());
@@ -93,7 +97,7 @@ fn guest_that_keeps_asking_for_new_signatures_is_told_to_wait() {
         assert!(granted < 100);
     };
     assert_eq!(refused.status, 503);
-    assert_eq!(header(&refused, "retry-after"), Some("1"));
+    assert_eq!(header(&refused, "retry-after").as_deref(), Some("1"));
     assert!(granted >= 10, "{granted}");
     let data = guest.get("/latest/meta-data/instance-id");
     assert_eq!(data.status, 200, "all else answers");
@@ -163,8 +167,8 @@ fn identity_token_is_for_the_guest_with_a_session_token() {
 fn identity_token_names_the_instance_and_the_audience() {
     let guest = Guest::new();
     let reply = ask_jwt(&guest, JWT);
-    assert_eq!(header(&reply, "cache-control"), Some("no-store"));
-    assert_eq!(header(&reply, TTL), Some("60"));
+    assert_eq!(header(&reply, "cache-control").as_deref(), Some("no-store"));
+    assert_eq!(header(&reply, TTL).as_deref(), Some("60"));
     let payload = text(&reply).split('.').nth(1).unwrap();
     let payload: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
     for (claim, expected) in [

@@ -129,7 +129,10 @@ fn meta_data_of_ec2_and_of_nocloud_clash() {
     for path in ["/latest/meta-data", "/latest/meta-data/"] {
         let reply = both.get(path);
         assert!(text(&reply).starts_with("ami-id\n"), "{path}");
-        assert_eq!(header(&reply, "content-type"), Some("text/plain"));
+        assert_eq!(
+            header(&reply, "content-type").as_deref(),
+            Some("text/plain")
+        );
     }
     let nocloud = of(&[Dialect::NoCloud]);
     for name in ["meta-data", "user-data", "vendor-data", "network-config"] {

@@ -52,6 +52,10 @@ fn requests() -> Vec<String> {
     let bad = [
         "GET / HTTP/1.1\r\nX-aws-ec2-metadata-token: x",
         "GET / HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4",
+        "GET / HTTP/1.1\r\nMetadata-Flavor: Google",
+        "GET /computeMetadata/v1/instance/ HTTP/1.1\r\nMETADATA-FLAVOR: Google",
+        "GET /computeMetadata/v1/instance/ HTTP/1.1\r\nX-Google-Metadata-Request: True",
+        "GET /computeMetadata/v1/instance/ HTTP/1.1\r\nMetadata-Flavor: Google\r\nx-forwarded-for: 1.2.3.4",
         "GET / HTTP/1.1\r\nX-aws-ec2-metadata-token: x\r\nX-aws-ec2-metadata-token: y",
         "PUT /latest/api/token HTTP/1.1\r\nX-aws-ec2-metadata-token-ttl-seconds: 0",
         "PUT /latest/api/token HTTP/1.1\r\nX-Forwarded-For: x\r\nX-aws-ec2-metadata-token-ttl-seconds: 9",
