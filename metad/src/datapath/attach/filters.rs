@@ -111,14 +111,13 @@ fn handle_of(header: &TcHeader) -> u32 {
 }
 
 fn options(filter: &TcMessage) -> impl Iterator<Item = &TcOption> {
-    let options = |attribute| {
-        if let &TcAttribute::Options(ref options) = attribute {
-            Some(options)
+    filter.attributes.iter().flat_map(|attribute| {
+        if let TcAttribute::Options(options) = attribute {
+            options.as_slice()
         } else {
-            None
+            &[]
         }
-    };
-    filter.attributes.iter().filter_map(options).flatten()
+    })
 }
 
 #[cfg(test)]
