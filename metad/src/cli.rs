@@ -11,6 +11,7 @@ mod network;
 mod query;
 mod report;
 pub mod run;
+mod serve;
 mod settings;
 mod status;
 mod table;
@@ -42,7 +43,7 @@ enum Command {
   metad serve --config lab.toml --log debug    another configuration, more to read
   metad serve --log warn,metad::libvirt=debug  one room in detail
   metad serve --take-over                      in place of the one that runs: no request is lost")]
-    Serve(Serve),
+    Serve(serve::Serve),
     /// Show what this host lacks to run metad, and the remedy for each
     #[command(after_help = "Examples:
   sudo metad check
@@ -156,24 +157,6 @@ struct Place {
     /// Name of the metad, instead of the configuration's `name`
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
-}
-
-#[derive(Debug, Args)]
-struct Serve {
-    #[command(flatten)]
-    place: Place,
-    /// Take the place of the running metad of this name without a guest noticing; it ends once this one serves
-    #[arg(long)]
-    take_over: bool,
-    /// Leave namespace, programs and tables for the next start when a signal ends it; `metad down` removes them
-    #[arg(long)]
-    leave: bool,
-    /// What to log: error, warn, info, debug, trace, or a filter such as info,metad::libvirt=debug
-    #[arg(long, value_name = "FILTER", default_value = "info")]
-    log: log::Filter,
-    /// How to write the log
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    log_format: log::Format,
 }
 
 #[derive(Debug, Args)]
@@ -293,16 +276,7 @@ impl Command {
     fn run(self) -> anyhow::Result<u8> {
         let mut out = io::stdout();
         match self {
-            Self::Serve(serve) => {
-                let config = serve.place.config()?;
-                let _written_to_the_end = log::start(&serve.log, serve.log_format);
-                let manner = run::Manner {
-                    take_over: serve.take_over,
-                    leave: serve.leave,
-                };
-                run::serve(config, manner)?;
-                Ok(exit::SUCCESS)
-            }
+            Self::Serve(serve) => serve.run(),
             Self::Check(check) => check::run(&check.place.config()?, check.json, &mut out),
             Self::Status(status) => status::run(&status.place.names()?, status.json, &mut out),
             Self::Query(query) => {

@@ -42,7 +42,7 @@ pub use self::lease::Lease;
 const PROTOCOL: u32 = 1;
 /// How long either waits for a word that the other has ready.
 const AT_ONCE: Duration = Duration::from_secs(10);
-/// How long an elder waits for its heir to come up. Sources may be slow.
+/// How long an elder waits for its heir to come up. Sources may be slow: longer than an heir may wait for them (`--wait`).
 const COMES_UP: Duration = Duration::from_secs(180);
 /// How long guests wait while neither accepts; then the elder goes on.
 const TAKES_OVER: Duration = Duration::from_secs(15);

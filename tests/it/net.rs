@@ -29,6 +29,7 @@ mod offload;
 mod openstack;
 mod path;
 mod policy;
+mod qdiscs;
 mod reach;
 mod records;
 mod scale;

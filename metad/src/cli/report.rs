@@ -18,38 +18,59 @@ use crate::takeover::TakeOverError;
 #[error("cannot write to standard output")]
 pub(super) struct Unwritten(#[from] pub(super) io::Error);
 
+/// What an error and its causes say, each thing once.
+pub(super) struct Told {
+    /// What happened, on what, and why, in one line.
+    pub(super) what: String,
+    /// What else is known, a line each.
+    pub(super) more: Vec<String>,
+    pub(super) advice: Vec<String>,
+}
+
+impl Told {
+    /// Takes the whole chain apart.
+    pub(super) fn of(error: &anyhow::Error) -> Self {
+        let mut heads = Vec::new();
+        let mut more = Vec::new();
+        let mut advice = Vec::new();
+        let mut said = String::new();
+        for cause in error.chain() {
+            let text = cause.to_string();
+            // Some libraries repeat their cause in their own text.
+            if said.contains(text.as_str()) {
+                continue;
+            }
+            let mut lines = Vec::new();
+            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                match line.strip_prefix("help: ") {
+                    Some(help) => advice.push(help.to_owned()),
+                    None => lines.push(line.to_owned()),
+                }
+            }
+            let mut lines = lines.into_iter();
+            match lines.next() {
+                Some(head) if heads.len() < 2 => heads.push(head),
+                Some(head) => more.push(head),
+                None => {}
+            }
+            more.extend(lines);
+            said.push_str(&text);
+            said.push('\n');
+        }
+        Self {
+            what: heads.join(": "),
+            more,
+            advice,
+        }
+    }
+}
+
 /// The whole chain, once: the headline with its cause, further causes indented, then the advice.
 pub(super) fn text(error: &anyhow::Error) -> String {
-    let mut heads = Vec::new();
-    let mut rest = Vec::new();
-    let mut advice = Vec::new();
-    let mut said = String::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        // Some libraries repeat their cause in their own text.
-        if said.contains(text.as_str()) {
-            continue;
-        }
-        let mut lines = Vec::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            match line.strip_prefix("help: ") {
-                Some(help) => advice.push(help.to_owned()),
-                None => lines.push(line.to_owned()),
-            }
-        }
-        let mut lines = lines.into_iter();
-        match lines.next() {
-            Some(head) if heads.len() < 2 => heads.push(head),
-            Some(head) => rest.push(head),
-            None => {}
-        }
-        rest.extend(lines);
-        said.push_str(&text);
-        said.push('\n');
-    }
-    let mut report = format!("metad: {}\n", heads.join(": "));
-    for line in rest {
-        report.push_str(&format!("  {}\n", line));
+    let Told { what, more, advice } = Told::of(error);
+    let mut report = format!("metad: {what}\n");
+    for line in more {
+        report.push_str(&format!("  {line}\n"));
     }
     for help in advice {
         report.push_str(&format!("  help: {help}\n"));

@@ -12,12 +12,13 @@ mod sources;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::UnixListener;
 
 use self::ground::{Ground, Past};
-use self::rooms::{Heirloom, Stand};
+use self::rooms::{Heirloom, Stand, Start};
 use crate::admin::{self, Claim};
 use crate::conductor::LedgerFile;
 use crate::config::Config;
@@ -27,8 +28,8 @@ use crate::takeover::{Inheritance, inherit};
 /// How a daemon begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manner {
-    /// It follows a running one, which ends once this one serves.
-    pub take_over: bool,
+    /// It follows a running one, which ends once this one serves, and waits so long for sources that are away.
+    pub take_over: Option<Duration>,
     /// A signal ends it, and what it stands on stays for the next one.
     pub leave: bool,
 }
@@ -50,8 +51,8 @@ pub fn serve(config: Config, manner: Manner) -> Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         match manner.take_over {
-            true => follow(config, manner).await,
-            false => begin(config, manner).await,
+            Some(patience) => follow(config, manner, patience).await,
+            None => begin(config, manner).await,
         }
     })
 }
@@ -70,7 +71,7 @@ async fn begin(config: Config, manner: Manner) -> Result<()> {
 }
 
 /// Begins beside a running daemon of its name. As long as that one serves, nothing of a failed attempt is to be seen.
-async fn follow(config: Config, manner: Manner) -> Result<()> {
+async fn follow(config: Config, manner: Manner, patience: Duration) -> Result<()> {
     let run_dir = config.run_dir();
     admin::trust(&run_dir)?;
     let inheritance = inherit(&admin::successor_in(&run_dir)).await?;
@@ -88,7 +89,7 @@ async fn follow(config: Config, manner: Manner) -> Result<()> {
     let stand = Stand {
         datapath,
         doors: sockets::open(&namespace, guests)?,
-        ledger: None,
+        start: Start::Beside { patience },
         heirloom: Some(Heirloom {
             admin: listens(admin).context(what)?,
             successor: listens(successor).context(what)?,
@@ -245,7 +246,7 @@ async fn serve_claimed(
     let stand = Stand {
         datapath,
         doors,
-        ledger: Some(ledger.unwrap_or_default()),
+        start: Start::Alone(ledger.unwrap_or_default()),
         heirloom: None,
     };
     rooms::serve(config, claim, stand).await

@@ -93,6 +93,9 @@ fn wrong_words_are_refused() {
         "metad serve --log metad=loud",
         "metad serve --log infoo",
         "metad serve --log-format xml",
+        "metad serve --wait 5",
+        "metad serve --take-over --wait 0",
+        "metad serve --take-over --wait 151",
         "metad status --yaml",
         "metad set web1 a",
         "metad unset web1",
@@ -121,6 +124,7 @@ fn right_words_are_taken() {
     for words in [
         "metad serve",
         "metad serve --config /x --name lab --log debug --log-format json",
+        "metad serve --take-over --wait 150",
         "metad check --json --config /x",
         "metad status --json --name lab",
         "metad query --as web1 / --method head --nic 52:54:00:00:00:01 -H A:b -H C:d -i",

@@ -2,17 +2,17 @@
 //! next happening, and shown until then. What an earlier daemon has attached is replaced in one step, so that no frame
 //! is met by no program.
 
-mod clsact;
+pub(super) mod clsact;
 mod filters;
+mod qdisc;
 mod tcx;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::mem::ManuallyDrop;
 
 use aya::programs::ProgramError;
-use aya::programs::links::{Link, LinkError, PinnedLink};
-use aya::programs::tc::{SchedClassifierLink, TcError};
+use aya::programs::links::{LinkError, PinnedLink};
+use aya::programs::tc::TcError;
 use aya::util::KernelVersion;
 use metad_common::names;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
@@ -52,8 +52,14 @@ pub enum AttachError {
         #[source]
         source: aya::pin::PinError,
     },
-    #[error("cannot write down that {interface} has a clsact qdisc")]
-    Mark {
+    #[error("cannot write down that a clsact qdisc is added to {interface}")]
+    Note {
+        interface: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot look for filters on {interface}")]
+    Filters {
         interface: String,
         #[source]
         source: io::Error,
@@ -70,8 +76,8 @@ pub enum AttachError {
 enum Held {
     /// Detached when it is unpinned and dropped.
     Tcx(PinnedLink),
-    /// Detached when it is told to be: it stays where a daemon ends and leaves the host as it is.
-    Clsact(ManuallyDrop<SchedClassifierLink>),
+    /// The kernel's filter itself, which is found again by what it says.
+    Clsact,
 }
 
 #[derive(Debug)]
@@ -248,9 +254,8 @@ impl Attachments {
             return;
         };
         if let Ok(held) = attached.held {
-            detach(held, &attached.wanted.name);
+            self.detach(held, ifindex, &attached.wanted.name);
         }
-        pins::Mark::remove(&self.config, ifindex);
         if let Err(error) = kernel.ports.remove(&ifindex) {
             tracing::debug!(interface = attached.wanted.name, %error, "an interface was not in the kernel's table");
         }
@@ -270,17 +275,33 @@ impl Attachments {
             AttachedBy::Tcx => Held::Tcx(tcx::attach(
                 config, classifier, program, ifindex, interface,
             )?),
-            AttachedBy::Clsact => Held::Clsact(clsact::attach(
-                config, classifier, program, ifindex, interface,
-            )?),
+            AttachedBy::Clsact => {
+                clsact::attach(config, classifier, program, ifindex, interface)?;
+                Held::Clsact
+            }
         };
         // Programs are attached by name; the name may have passed to another interface in between.
-        if index_of(interface) != Some(ifindex) {
-            detach(held, interface);
+        let now = index_of(interface);
+        if now != Some(ifindex) {
+            self.detach(held, now.unwrap_or(ifindex), interface);
             let interface = interface.to_owned();
             return Err(AttachError::Replaced { program, interface }.into());
         }
         Ok(held)
+    }
+
+    /// Takes a program off its interface; an interface that is gone has taken it along.
+    fn detach(&self, held: Held, ifindex: u32, interface: &str) {
+        let result = match held {
+            Held::Tcx(link) => link.unpin().map(drop).map_err(anyhow::Error::from),
+            Held::Clsact => clsact::release(&self.config, ifindex)
+                .map(drop)
+                .map_err(anyhow::Error::from),
+        };
+        if let Err(error) = result {
+            let error = format!("{error:#}");
+            tracing::debug!(interface, error, "a link was gone before it was taken off");
+        }
     }
 }
 
@@ -307,19 +328,6 @@ fn settle(
             }
             Err(text)
         }
-    }
-}
-
-/// Takes a program off its interface; an interface that is gone has taken it along.
-fn detach(held: Held, interface: &str) {
-    let result = match held {
-        Held::Tcx(link) => link.unpin().map(drop).map_err(|error| error.to_string()),
-        Held::Clsact(link) => ManuallyDrop::into_inner(link)
-            .detach()
-            .map_err(|error| error.to_string()),
-    };
-    if let Err(error) = result {
-        tracing::debug!(interface, error, "a link was gone before it was taken off");
     }
 }
 

@@ -67,8 +67,9 @@ fn are_pins(directory: &Path) -> bool {
     let is_link = |entry: &fs::DirEntry| {
         let name = entry.file_name();
         let name = name.to_str();
-        let index = name.map(|name| name.strip_prefix(GUARD_PREFIX).unwrap_or(name));
-        index.is_some_and(|index| index.parse::<u32>().is_ok())
+        let prefixes = ["", GUARD_PREFIX, QDISC_PREFIX].into_iter();
+        let mut indices = prefixes.filter_map(|prefix| name?.strip_prefix(prefix));
+        indices.any(|index| index.parse::<u32>().is_ok())
     };
     only(directory, is_pin) && (!links.exists() || only(&links, is_link))
 }
@@ -115,20 +116,22 @@ fn links(config: &Config) -> PathBuf {
 
 /// The interfaces that links of an earlier daemon may hold programs to.
 pub(super) fn linked(config: &Config) -> Vec<u32> {
-    numbered(&links(config))
+    numbered(&links(config), "")
 }
 
-/// The interfaces that have a mark of ours.
-pub(super) fn marked(config: &Config) -> Vec<u32> {
-    numbered(&marks(config))
-}
-
-/// The files of a directory whose names are indices of interfaces.
-fn numbered(directory: &Path) -> Vec<u32> {
+/// The indices of interfaces in the names of a directory's files, after a prefix.
+fn numbered(directory: &Path, prefix: &str) -> Vec<u32> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
     };
-    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    let number = |entry: fs::DirEntry| {
+        entry
+            .file_name()
+            .to_str()?
+            .strip_prefix(prefix)?
+            .parse()
+            .ok()
+    };
     entries.flatten().filter_map(number).collect()
 }
 
@@ -163,54 +166,34 @@ pub(super) fn stamp(config: &Config) -> PathBuf {
     config.run_dir().join(LAYOUT)
 }
 
-/// Where marks are; only where tcx is not there.
-pub(super) fn marks(config: &Config) -> PathBuf {
-    config.run_dir().join("clsact")
+/// Writes down that a clsact qdisc is being added to the interface `ifindex`, until a filter says that it is ours. A
+/// directory, since that is what bpffs has of files; it is gone when the qdisc is, with a boot at the latest.
+pub(super) fn note(config: &Config, ifindex: u32) -> io::Result<()> {
+    fs::create_dir_all(note_path(config, ifindex))
 }
 
-/// What a mark is called before it is whole; no index of an interface.
-const DRAFT: &str = "new";
-
-/// Says what of the clsact qdisc of an interface is ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// We have added the qdisc, and remove it; otherwise it was there before.
-    pub(super) added: bool,
-    /// Our filter's handle, once it is there.
-    pub(super) handle: Option<u32>,
+/// Whether a daemon was adding a clsact qdisc to the interface, and did not come to say whether it has.
+pub(super) fn is_noted(config: &Config, ifindex: u32) -> bool {
+    note_path(config, ifindex).exists()
 }
 
-impl Mark {
-    /// Reads the mark of the interface `ifindex`; `None` where there is none.
-    pub(super) fn read(config: &Config, ifindex: u32) -> Option<Self> {
-        let text = fs::read_to_string(Self::path(config, ifindex)).ok()?;
-        let mut words = text.split_whitespace();
-        Some(Self {
-            added: words.next() == Some("added"),
-            handle: words.next().and_then(|word| word.parse().ok()),
-        })
-    }
-
-    pub(super) fn write(self, config: &Config, ifindex: u32) -> io::Result<()> {
-        let path = Self::path(config, ifindex);
-        fs::create_dir_all(marks(config))?;
-        let whose = if self.added { "added" } else { "found" };
-        let handle = self.handle.map(|handle| format!(" {handle}"));
-        // Whole or not at all: half a mark would leave a qdisc behind that is ours.
-        let draft = path.with_extension(DRAFT);
-        fs::write(&draft, format!("{whose}{}\n", handle.unwrap_or_default()))?;
-        fs::rename(draft, path)
-    }
-
-    /// The mark of an interface that is gone says nothing any more.
-    pub(super) fn remove(config: &Config, ifindex: u32) {
-        let _ = fs::remove_file(Self::path(config, ifindex));
-    }
-
-    fn path(config: &Config, ifindex: u32) -> PathBuf {
-        marks(config).join(ifindex.to_string())
-    }
+/// The interfaces of which that is noted.
+pub(super) fn noted(config: &Config) -> Vec<u32> {
+    numbered(&links(config), QDISC_PREFIX)
 }
+
+/// Takes a note back, if there is one.
+pub(super) fn forget_note(config: &Config, ifindex: u32) {
+    // One that cannot be removed is true of no qdisc that somebody uses.
+    let _ = fs::remove_dir(note_path(config, ifindex));
+}
+
+fn note_path(config: &Config, ifindex: u32) -> PathBuf {
+    links(config).join(format!("{QDISC_PREFIX}{ifindex}"))
+}
+
+/// What notes of qdiscs are called, before the interface's index.
+const QDISC_PREFIX: &str = "qdisc-";
 
 #[cfg(test)]
 mod tests {
@@ -229,6 +212,12 @@ mod tests {
                 "maps and links",
                 &["NICS", "FLOWS", "links/3", "links/xdp-7"],
                 &["links"],
+                true,
+            ),
+            (
+                "a qdisc that was being added when its daemon was killed",
+                &["NICS"],
+                &["links", "links/qdisc-7"],
                 true,
             ),
             (

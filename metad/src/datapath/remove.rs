@@ -4,13 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::programs::TcAttachType;
-use aya::programs::tc::{TcError, qdisc_detach_program};
-use metad_common::names;
-use rtnetlink::packet_route::tc::{TcHandle, TcMessage};
-use rtnetlink::{Handle, new_connection};
-
-use super::pins::{self, Mark};
+use super::attach::clsact::{self, ReleaseError};
+use super::pins;
 use crate::config::Config;
 use crate::interfaces::watch;
 use crate::netns::{self, Namespace, NetnsError, veth};
@@ -20,28 +15,12 @@ use crate::netns::{self, Namespace, NetnsError, veth};
 pub enum Leftover {
     #[error("cannot remove {}", .0.display())]
     File(PathBuf, #[source] io::Error),
-    #[error("cannot open a netlink socket")]
-    Netlink(#[source] io::Error),
     #[error(transparent)]
     Interfaces(#[from] watch::ListError),
-    #[error("cannot look for filters on {interface}")]
-    Filters {
-        interface: String,
-        #[source]
-        source: rtnetlink::Error,
-    },
-    #[error("cannot remove guest_ingress from {interface}")]
-    Filter {
-        interface: String,
-        #[source]
-        source: TcError,
-    },
-    #[error("cannot remove the clsact qdisc from {interface}")]
-    Qdisc {
-        interface: String,
-        #[source]
-        source: rtnetlink::Error,
-    },
+    #[error("cannot list the qdiscs of this host")]
+    Qdiscs(#[source] io::Error),
+    #[error(transparent)]
+    Filter(#[from] ReleaseError),
     #[error(transparent)]
     Veth(#[from] veth::VethError),
     #[error(transparent)]
@@ -89,7 +68,7 @@ pub async fn remove(config: &Config, traces: Traces) -> Removal {
         }
         // What shows that the veth is ours goes before it.
         let veth = is_veth_ours(config).await;
-        remove_clsact(config, &mut removal).await;
+        remove_filters(config, &mut removal);
         if pins::are_ours(config) {
             remove_pins(&config.pins(), &mut removal);
         }
@@ -110,7 +89,7 @@ pub async fn remove(config: &Config, traces: Traces) -> Removal {
 }
 
 /// Whether the interface that is called like our end of the veth is that: it leads into our namespace, or has `reply`, by a
-/// link that is pinned or a filter that is marked.
+/// link that is pinned or a filter that says so.
 async fn is_veth_ours(config: &Config) -> Result<bool, Leftover> {
     let (host, inside) = (config.veth_host(), config.veth_inner());
     // One that cannot be looked into proves nothing.
@@ -125,7 +104,7 @@ async fn is_veth_ours(config: &Config) -> Result<bool, Leftover> {
     let found = all.iter().find(|interface| interface.name == host);
     Ok(found.is_some_and(|found| {
         let index = found.index;
-        pins::linked(config).contains(&index) || pins::marked(config).contains(&index)
+        pins::linked(config).contains(&index) || clsact::is_on(config, index)
     }))
 }
 
@@ -150,114 +129,17 @@ fn remove_pins(directory: &Path, removal: &mut Removal) {
     }
 }
 
-/// clsact filters hold themselves; the marks tell where they are.
-async fn remove_clsact(config: &Config, removal: &mut Removal) {
-    let marks = pins::marks(config);
-    if !marks.exists() {
-        return;
-    }
-    let (connection, handle, _) = match new_connection() {
-        Ok(connection) => connection,
-        Err(error) => return removal.leftovers.push(Leftover::Netlink(error)),
+/// Filters of clsact qdiscs hold themselves, and say whose they are.
+fn remove_filters(config: &Config, removal: &mut Removal) {
+    let places = match clsact::places(config) {
+        Ok(places) => places,
+        Err(error) => return removal.leftovers.push(Leftover::Qdiscs(error)),
     };
-    tokio::spawn(connection);
-    let all = match watch::list().await {
-        Ok(all) => all,
-        // The marks stay, or nobody would find the filters again.
-        Err(error) => return removal.leftovers.push(error.into()),
-    };
-    for ifindex in pins::marked(config) {
-        let ours = Mark::read(config, ifindex).is_some_and(|mark| mark.added);
-        let Some(interface) = all.iter().find(|interface| interface.index == ifindex) else {
-            continue;
-        };
-        match remove_filter(&handle, interface.index, &interface.name, ours).await {
-            Ok(()) => removal
-                .removed
-                .push(format!("filter on {}", interface.name)),
-            Err(leftover) => removal.leftovers.push(leftover),
+    for ifindex in places {
+        match clsact::release(config, ifindex) {
+            Ok(Some(interface)) => removal.removed.push(format!("filter on {interface}")),
+            Ok(None) => {}
+            Err(error) => removal.leftovers.push(error.into()),
         }
     }
-    if let Err(error) = fs::remove_dir_all(&marks) {
-        removal.leftovers.push(Leftover::File(marks, error));
-    }
-}
-
-async fn remove_filter(
-    handle: &Handle,
-    ifindex: u32,
-    name: &str,
-    ours: bool,
-) -> Result<(), Leftover> {
-    let interface = || name.to_owned();
-    match qdisc_detach_program(name, TcAttachType::Ingress, names::GUEST_INGRESS) {
-        Ok(()) => {}
-        Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => {
-            return Err(Leftover::Filter {
-                interface: interface(),
-                source,
-            });
-        }
-    }
-    if !ours
-        || in_use(handle, ifindex)
-            .await
-            .map_err(|source| Leftover::Filters {
-                interface: interface(),
-                source,
-            })?
-    {
-        return Ok(());
-    }
-    let index = i32::try_from(ifindex).unwrap_or(i32::MAX);
-    let mut request = handle.qdisc().del(index);
-    address(request.message_mut());
-    match request.execute().await {
-        Err(source) if !is_gone(&source) => Err(Leftover::Qdisc {
-            interface: interface(),
-            source,
-        }),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// The kernel's words for a qdisc that is not there: none was, or the place of one is empty again.
-fn is_gone(error: &rtnetlink::Error) -> bool {
-    use rustix::io::Errno;
-    let rtnetlink::Error::NetlinkError(message) = error else {
-        return false;
-    };
-    let code = message.raw_code().unsigned_abs();
-    [Errno::NOENT, Errno::INVAL]
-        .iter()
-        .any(|gone| code == gone.raw_os_error().unsigned_abs())
-}
-
-/// Whether somebody else has put filters into the qdisc that we added.
-async fn in_use(handle: &Handle, ifindex: u32) -> Result<bool, rtnetlink::Error> {
-    use futures_util::TryStreamExt;
-    let index = i32::try_from(ifindex).unwrap_or(i32::MAX);
-    for get in [
-        handle.traffic_filter(index).get().ingress(),
-        handle.traffic_filter(index).get().egress(),
-    ] {
-        let mut filters = get.execute();
-        if filters.try_next().await?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Names the clsact qdisc (`TC_H_CLSACT` of linux/pkt_sched.h).
-fn address(message: &mut TcMessage) {
-    message.header.parent = TcHandle {
-        major: 0xffff,
-        minor: 0xfff1,
-    };
-    message.header.handle = TcHandle {
-        major: 0xffff,
-        minor: 0,
-    };
 }

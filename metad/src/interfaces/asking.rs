@@ -10,13 +10,15 @@ use rtnetlink::sys::{Socket, protocols::NETLINK_ROUTE};
 /// them.
 ///
 /// # Errors
-/// The kernel refuses, or says nothing that can be understood.
+/// The kernel refuses, says nothing at all, or nothing that can be understood.
 pub(crate) fn ask(
     question: RouteNetlinkMessage,
     flags: u16,
 ) -> io::Result<Vec<RouteNetlinkMessage>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
+    // The kernel answers while it is asked, and goes on as it is read: what is not there will never come.
+    socket.set_non_blocking(true)?;
     let mut question = NetlinkMessage::from(question);
     question.header.flags = flags;
     question.finalize();
@@ -64,8 +66,9 @@ fn take(datagram: &[u8], said: &mut Vec<RouteNetlinkMessage>) -> io::Result<bool
 
 #[cfg(test)]
 mod tests {
-    use rtnetlink::packet_core::{DoneMessage, ErrorMessage, NetlinkHeader};
+    use rtnetlink::packet_core::{DoneMessage, ErrorMessage, NLM_F_REQUEST, NetlinkHeader};
     use rtnetlink::packet_route::link::LinkMessage;
+    use rtnetlink::packet_route::tc::{TcHandle, TcMessage};
 
     use super::*;
 
@@ -89,6 +92,18 @@ mod tests {
         error.code = std::num::NonZeroI32::new(code);
         error.header = vec![0; 16];
         octets(NetlinkPayload::Error(error), 0)
+    }
+
+    #[test]
+    fn a_question_that_the_kernel_does_not_answer_keeps_nobody_waiting() {
+        // Most kernels show a qdisc to those who listen for changes, and not to whoever asks for one.
+        let mut message = TcMessage::with_index(1);
+        message.header.parent = TcHandle::ROOT;
+        let question = RouteNetlinkMessage::GetQueueDiscipline(message);
+        match ask(question, NLM_F_REQUEST) {
+            Ok(said) => assert!(!said.is_empty(), "an answer says something"),
+            Err(error) => assert_ne!(error.kind(), io::ErrorKind::InvalidData, "{error}"),
+        }
     }
 
     #[test]

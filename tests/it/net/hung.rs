@@ -45,7 +45,14 @@ fn a_stopped_daemon_is_named_with_its_state_and_the_remedy() -> Result<()> {
                 }
             }
             Ok(())
-        })
+        })?;
+        // That one says it among all else.
+        let output = daemon.command(&["check"])?;
+        let told = String::from_utf8_lossy(&output.stdout);
+        for part in [&expected[0], &expected[1], &format!("`kill -CONT {pid}`")] {
+            ensure!(told.contains(part), "{part} is not in {told}");
+        }
+        Ok(())
     })?;
     // It has lost nothing.
     gets_its_own(&alice)?;

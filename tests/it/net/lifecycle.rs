@@ -274,14 +274,22 @@ fn down_ends_a_daemon_whose_run_directory_was_deleted() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());
     }
-    let lab = host_with_bridge()?;
-    let before = Snapshot::settled(&lab)?;
-    let mut daemon = lab.serve(&Settings::default())?;
-    fs::remove_dir_all(format!("/run/{}", lab.name()))?;
-    down(&daemon)?;
-    daemon.ends()?;
-    let after = Snapshot::settled(&lab)?;
-    assert_eq!(before.differences(&after), Vec::<String>::new());
+    for attach in ["auto", "clsact"] {
+        let lab = host_with_bridge()?;
+        let _alice = guest(&lab, "alice", 5)?;
+        let before = Snapshot::settled(&lab)?;
+        let mut daemon = lab.serve(&Settings {
+            attach,
+            ..Settings::default()
+        })?;
+        daemon.seated(&["alice"])?;
+        fs::remove_dir_all(format!("/run/{}", lab.name()))?;
+        down(&daemon)?;
+        daemon.ends()?;
+        let after = Snapshot::settled(&lab)?;
+        assert_eq!(before.differences(&after), Vec::<String>::new(), "{attach}");
+        no_programs(&lab, &["br0", "tap-alice"])?;
+    }
     Ok(())
 }
 

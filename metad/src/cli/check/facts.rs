@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use virt::connect::Connect;
 
 use crate::admin::{Client, ClientError};
+use crate::cli::report::Told;
 use crate::config::{Config, Role, Source};
 use crate::credentials;
 use crate::directory::origin::{self, Named};
@@ -61,11 +62,17 @@ pub(super) enum DaemonFacts {
     Absent,
     /// It answers.
     Serving,
-    /// Whether one serves is not known: this user may not ask, or it did not answer as it should.
-    Unknown {
-        denied: bool,
+    /// This user may not ask whether one serves.
+    Denied {
         /// In words.
         why: String,
+    },
+    /// It is there, and did not answer as it should.
+    Mute {
+        /// In words, and what is known of its process.
+        why: String,
+        /// What to do, if anything is known.
+        remedy: Option<String>,
     },
 }
 
@@ -133,22 +140,28 @@ async fn roles(roles: &[Role]) -> Vec<(String, String)> {
 }
 
 async fn daemon(config: &Config) -> DaemonFacts {
-    let socket = config.admin_socket();
-    let client = Client::new(&socket).patient_for(PATIENCE);
+    let client = Client::new(&config.admin_socket()).patient_for(PATIENCE);
     match client.status().await {
         Ok(_) => DaemonFacts::Serving,
-        Err(ClientError::NotRunning { .. }) => DaemonFacts::Absent,
-        Err(error) => {
-            let denied = matches!(error, ClientError::Denied { .. });
-            // The advice is the judge's.
-            let why = anyhow::Error::from(error);
-            let why: Vec<String> = why
-                .chain()
-                .filter_map(|cause| cause.to_string().lines().next().map(str::to_owned))
-                .collect();
-            let why = why.join(": ");
-            DaemonFacts::Unknown { denied, why }
+        Err(error) => DaemonFacts::of(error),
+    }
+}
+
+impl DaemonFacts {
+    /// What is known of a daemon that cannot be asked.
+    pub(super) fn of(error: ClientError) -> Self {
+        if matches!(error, ClientError::NotRunning { .. }) {
+            return Self::Absent;
         }
+        let denied = matches!(error, ClientError::Denied { .. });
+        let Told { what, more, advice } = Told::of(&error.into());
+        let why = std::iter::once(what).chain(more);
+        let why = why.collect::<Vec<_>>().join("; ");
+        if denied {
+            return Self::Denied { why };
+        }
+        let remedy = (!advice.is_empty()).then(|| advice.join("; "));
+        Self::Mute { why, remedy }
     }
 }
 

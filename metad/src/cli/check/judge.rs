@@ -188,20 +188,21 @@ fn names(config: &Config, facts: &Facts) -> Finding {
     if facts.namespace {
         there.push(format!("namespace {}", config.name));
     }
+    if let DaemonFacts::Mute { why, remedy } = &facts.daemon {
+        // It has the name, wherever what is called by it is.
+        let remedy = remedy.as_deref().unwrap_or("its log says what it is doing");
+        return warning(what, why, remedy);
+    }
     if there.is_empty() {
         return ok(what, format!("`{}` is free", config.name));
     }
-    if let DaemonFacts::Unknown { denied, why } = &facts.daemon {
+    if let DaemonFacts::Denied { why } = &facts.daemon {
         // They may well be a healthy daemon's: to remove them would end it.
         let detail = format!(
             "there is {}; whether a daemon of that name serves is not known: {why}",
             there.join(" and ")
         );
-        let remedy = match denied {
-            true => "run `metad check` as root, with sudo",
-            false => "see what the daemon's log says",
-        };
-        return warning(what, detail, remedy);
+        return warning(what, detail, "run `metad check` as root, with sudo");
     }
     let remedy = "if an earlier metad left it, `metad serve` goes on with it and `metad down` removes it; otherwise set another `name`";
     if facts.namespace {

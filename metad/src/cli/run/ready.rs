@@ -85,7 +85,7 @@ pub(super) async fn wait_for_all(
         return Ok(());
     }
     anyhow::bail!(
-        "cannot take over without what the running metad may know: no answer within {} s from {}\nhelp: the running metad serves on; try again once it is back, or take the source out of the configuration",
+        "cannot take over without what the running metad may know: no answer within {} s from {}\nhelp: the running metad serves on; try again once it is back, with a longer `--wait`, or take the source out of the configuration",
         limit.as_secs(),
         missing(&progress, config).join(", ")
     )

@@ -32,16 +32,24 @@ use crate::{credentials, install};
 
 /// How long the daemon waits for its sources before it says that it is ready without them.
 const SOURCES_TIME: Duration = Duration::from_secs(5);
-/// How long it waits for them where another daemon answers meanwhile.
-const TAKE_OVER_TIME: Duration = Duration::from_secs(60);
 
 /// What the rooms stand on.
 pub(super) struct Stand {
     pub(super) datapath: Datapath,
     pub(super) doors: Vec<Door>,
-    /// `None`: it is the running daemon's until that one has stood aside.
-    pub(super) ledger: Option<Ledger>,
+    pub(super) start: Start,
     pub(super) heirloom: Option<Heirloom>,
+}
+
+/// Who else is there while a daemon comes up.
+pub(super) enum Start {
+    /// Nobody: these slots are given out already.
+    Alone(Ledger),
+    /// The running daemon, whose the slots are until it stands aside.
+    Beside {
+        /// How long sources that are away are waited for.
+        patience: Duration,
+    },
 }
 
 /// What came from a running daemon, which is still to be told that this one serves.
@@ -60,13 +68,13 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
     let Stand {
         datapath,
         doors,
-        ledger,
+        start,
         heirloom,
     } = stand;
     let (signer, tokens) = (open_signer(config)?, Tokens::open(&config.token_key())?);
     let (stop, stopped) = watch::channel(false);
     let mut slow = SlowSide::open(config, datapath, stopped.clone()).await?;
-    slow.come_up(config, ledger).await?;
+    slow.come_up(config, start).await?;
 
     let house = House::new(
         slow.helm.clone(),
@@ -208,17 +216,17 @@ impl SlowSide {
     }
 
     /// Has it act where it is the only one, and waits until what it knows is worth serving.
-    async fn come_up(&mut self, config: &Config, ledger: Option<Ledger>) -> Result<()> {
+    async fn come_up(&mut self, config: &Config, start: Start) -> Result<()> {
         let (helm, progress) = (&self.helm, &self.outputs.progress);
         let up = async {
-            match ledger {
-                Some(ledger) => {
+            match start {
+                Start::Alone(ledger) => {
                     // Where it fails, the conductor itself says why.
                     let _ended = helm.engage(Some(ledger), None).await;
                     ready::wait(progress, config.sources.len(), SOURCES_TIME).await;
                     Ok(())
                 }
-                None => ready::wait_for_all(progress, config, TAKE_OVER_TIME).await,
+                Start::Beside { patience } => ready::wait_for_all(progress, config, patience).await,
             }
         };
         tokio::select! {

@@ -41,6 +41,32 @@ fn a_take_over_says_at_once_what_it_waits_for() -> Result<()> {
 }
 
 #[test]
+fn a_take_over_waits_no_longer_than_it_is_told_to() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let alice = guest(&lab, "alice", 5)?;
+    let more = format!("[[source]]\nkind = \"libvirt\"\nuri = \"{AWAY}\"");
+    let daemon = lab.serve(&Settings {
+        more: &more,
+        ..Settings::default()
+    })?;
+    daemon.seated(&["alice"])?;
+    let output = daemon.command(&["serve", "--take-over", "--wait", "2"])?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(1), "{told}");
+    for part in [
+        "no answer within 2 s from libvirt",
+        AWAY,
+        "the running metad serves on",
+    ] {
+        ensure!(told.contains(part), "{part} is not in {told}");
+    }
+    gets_its_own(&alice)
+}
+
+#[test]
 fn records_that_are_nowhere_block_no_take_over() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());

@@ -1,29 +1,35 @@
 //! What is said of a daemon that is there, is not, or may not be asked.
 
+use std::time::Duration;
+
 use super::*;
+use crate::admin::{ClientError, Holder, State};
 
 #[test]
 fn a_socket_that_may_not_be_asked_is_not_an_absent_daemon() {
-    let unknown = |denied| {
-        let why = "cannot ask the daemon at /run/metad/admin.sock: why".to_owned();
-        DaemonFacts::Unknown { denied, why }
+    let why = || "cannot ask the daemon at /run/metad/admin.sock: why".to_owned();
+    let denied = || DaemonFacts::Denied { why: why() };
+    let mute = || DaemonFacts::Mute {
+        why: why(),
+        remedy: None,
     };
     for (case, daemon, taken, expected, remedy) in [
         (
             "denied",
-            unknown(true),
+            denied(),
             true,
             Verdict::Warning,
             Some("with sudo"),
         ),
-        ("mute", unknown(false), true, Verdict::Warning, Some("log")),
+        ("mute", mute(), true, Verdict::Warning, Some("log")),
         (
-            "denied, nothing there",
-            unknown(true),
+            "mute, elsewhere",
+            mute(),
             false,
-            Verdict::Ok,
-            None,
+            Verdict::Warning,
+            Some("log"),
         ),
+        ("denied, nothing there", denied(), false, Verdict::Ok, None),
         (
             "absent",
             DaemonFacts::Absent,
@@ -58,5 +64,50 @@ fn a_socket_that_may_not_be_asked_is_not_an_absent_daemon() {
                 names.detail
             );
         }
+    }
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_told_with_its_process_and_what_to_do() {
+    let silent = |holder| ClientError::Silent {
+        socket: "/run/metad/admin.sock".into(),
+        after: Duration::from_secs(10),
+        holder,
+    };
+    let stopped = Holder {
+        pid: 7,
+        state: State::Stopped,
+    };
+    let said = "the daemon at /run/metad/admin.sock did not answer within 10 s";
+    for (case, error, detail, remedy) in [
+        (
+            "stopped",
+            silent(Some(stopped)),
+            format!("{said}; its process, 7, is stopped (SIGSTOP, or Ctrl-Z in its terminal)"),
+            "`kill -CONT 7` has it go on; `metad down` ends it",
+        ),
+        (
+            "not to be found",
+            silent(None),
+            said.to_owned(),
+            "its log says what it is doing",
+        ),
+        (
+            "of another version",
+            ClientError::Strange {
+                socket: "/run/metad/admin.sock".into(),
+                status: http::StatusCode::NOT_FOUND,
+            },
+            "the daemon at /run/metad/admin.sock answered 404 Not Found, which this command does not understand".to_owned(),
+            "the daemon may be of another version; restart it",
+        ),
+    ] {
+        let facts = with(|f| f.daemon = DaemonFacts::of(error));
+        let findings = judge(&Config::default(), &facts);
+        let mut names = findings.iter().filter(|finding| finding.what == "names");
+        let names = names.next().unwrap();
+        assert_eq!(names.verdict, Verdict::Warning, "{case}");
+        assert_eq!(names.detail, detail, "{case}");
+        assert_eq!(names.remedy.as_deref(), Some(remedy), "{case}");
     }
 }
