@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use self::kernel::{Program, Runs, count_runs};
 use self::traffic::Carried;
@@ -31,6 +31,9 @@ const SOON: Duration = Duration::from_secs(60);
 const ADDED: f64 = 1.3;
 const KEPT: f64 = 0.99;
 const MIB: usize = 1024 * 1024;
+/// Frames that are sent before anybody looks, and how long they may take then.
+const AT_ONCE: usize = 250;
+const GLANCE: Duration = Duration::from_millis(500);
 
 struct Amount {
     rounds: usize,
@@ -113,15 +116,12 @@ fn programs(places: [&Place; 2], amount: &Amount, outcome: &mut Outcome) -> Resu
     let _attached = without.attach(&empty)?;
     let ours = with.program()?;
     let _counting = count_runs()?;
-    let mut missed = 0;
     for foreign in Foreign::ALL {
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..amount.rounds {
             let pairs = places.iter().zip([&empty, &ours]).zip(&mut times);
             for ((place, program), times) in pairs {
                 let ran = place.flood(program, foreign, amount.frames)?;
-                let sent = u64::try_from(amount.frames)?;
-                missed += sent.saturating_sub(ran.count);
                 let count = u32::try_from(ran.count.max(1))?;
                 times.push(ran.time / count);
             }
@@ -140,13 +140,6 @@ fn programs(places: [&Place; 2], amount: &Amount, outcome: &mut Outcome) -> Resu
             kind: Kind::Fast,
         });
     }
-    outcome.targets.push(Target {
-        what: "foreign frames that a program did not see".to_owned(),
-        wanted: "0".to_owned(),
-        measured: Cell::Count(missed),
-        met: missed == 0,
-        kind: Kind::Right,
-    });
     Ok(())
 }
 
@@ -239,25 +232,45 @@ impl Place {
         self.lab.host().within(|| program.attach(ifindex))?
     }
 
-    /// Sends so many frames, and says what they have cost.
+    /// Sends frames until the program has seen so many, and says what they have cost.
+    ///
+    /// The queue before it is the processor's, for all namespaces, and has room for a thousand frames of whoever sends some;
+    /// what comes on top is lost (net.core.netdev_max_backlog).
     fn flood(&self, program: &Program, foreign: Foreign, count: usize) -> Result<Runs> {
         let frame = self.frame(foreign);
         let wire: Wire = self.from.wire()?;
         let before = program.runs()?;
-        for _ in 0..count {
-            wire.send(&frame)?;
-        }
-        let sent = u64::try_from(count)?;
-        // The other processor may not be through with them.
-        until("the last frame", SOON, || {
-            let after = program.runs().ok()?;
-            let count = after.count - before.count;
-            (count >= sent).then_some(Runs {
-                count,
+        let ran = || -> Result<Runs> {
+            let after = program.runs()?;
+            Ok(Runs {
+                count: after.count - before.count,
                 time: after.time.saturating_sub(before.time),
             })
-        })
-        .context(foreign.name())
+        };
+        let wanted = u64::try_from(count)?;
+        let mut sent = 0;
+        loop {
+            let seen = ran()?;
+            if seen.count >= wanted {
+                return Ok(seen);
+            }
+            ensure!(
+                sent < 10 * count,
+                "{}: the program saw {} of {sent} frames",
+                foreign.name(),
+                seen.count
+            );
+            let some = AT_ONCE.min(usize::try_from(wanted - seen.count)?);
+            for _ in 0..some {
+                wire.send(&frame)?;
+            }
+            sent += some;
+            // The other processor may not be through with them; those that are lost nobody sees.
+            let all = seen.count + u64::try_from(some)?;
+            let _lost = until("the last frame", GLANCE, || {
+                (program.runs().ok()?.count - before.count >= all).then_some(())
+            });
+        }
     }
 
     fn frame(&self, foreign: Foreign) -> Vec<u8> {
