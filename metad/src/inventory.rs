@@ -29,7 +29,7 @@ use self::views::Views;
 use crate::config::Identity;
 use crate::credentials::News;
 use crate::install::Templates;
-use crate::instance::{Dialect, Instance, Mac, Nic, Switch};
+use crate::instance::{Details, Dialect, Instance, Mac, Nic, Shared, Switch};
 use crate::interfaces::Interfaces;
 use crate::limits::Meter;
 use crate::record::Defaults;
@@ -125,6 +125,8 @@ pub struct Resolution {
 pub struct Inventory {
     identity: Identity,
     defaults: Defaults,
+    /// What every instance shares that says nothing else.
+    plain: Shared<Details>,
     templates: Arc<Templates>,
     roles: Roles,
     views: Views,
@@ -143,6 +145,7 @@ impl Inventory {
     pub fn new(identity: Identity, defaults: Defaults, sources: Vec<String>) -> Self {
         Self {
             identity,
+            plain: merge::plain(&defaults),
             defaults,
             templates: Arc::default(),
             roles: Roles::default(),
@@ -295,7 +298,7 @@ impl Inventory {
             self.notices.extend(gone.map(|machine| machine.notice));
             return;
         };
-        let mut instance = merge::instance(&self.defaults, subject, &additions);
+        let mut instance = merge::instance(&self.defaults, &self.plain, subject, &additions);
         instance.seed = self.secret.as_ref().and_then(|it| it.seed(instance.uuid));
         if let Some(kept) = self.kept.get(&instance.uuid) {
             merge::add_kept(&mut instance, kept);
@@ -346,7 +349,7 @@ impl Inventory {
             .iter()
             .filter(|(name, machine)| machine.running && answered(name))
         {
-            for nic in &machine.instance.nics {
+            for nic in machine.instance.nics.iter() {
                 let Some(interface) = place(self.identity, nic, interfaces) else {
                     continue;
                 };

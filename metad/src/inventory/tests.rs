@@ -33,7 +33,7 @@ fn domain(name: &str, reading: u64) -> Subject {
         uuid: None,
         epoch: 1,
         running: true,
-        nics: Some(vec![nic(Some("vnet0"))]),
+        nics: Some(vec![nic(Some("vnet0"))].into()),
         disks: Vec::new(),
         record: Record {
             hostname: Some("from-libvirt".to_owned()),
@@ -45,10 +45,8 @@ fn domain(name: &str, reading: u64) -> Subject {
 }
 
 fn addition(name: &str) -> Subject {
-    let record = Record {
-        instance_type: Some("big".to_owned()),
-        ..Record::default()
-    };
+    let mut record = Record::default();
+    record.instance_type = Some("big".to_owned());
     Subject {
         nics: None,
         key: format!("{name}.yaml"),
@@ -354,7 +352,7 @@ fn of_two_with_one_uuid_only_the_first_is_answered_and_the_other_is_told_of() {
         let subject = Subject {
             uuid,
             running,
-            nics: Some(vec![nic]),
+            nics: Some(vec![nic].into()),
             ..domain(name, 1)
         };
         inventory.apply(put(0, subject));
