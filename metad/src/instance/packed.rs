@@ -1,13 +1,11 @@
 //! Octets that nobody may ever ask for, held small: packed until they are first read, and kept as they are from then on.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use once_cell::race::OnceBox;
 
 /// Fewer octets than this are held as they are: the packing would be larger than what it spares.
@@ -122,26 +120,36 @@ impl fmt::Debug for Packed {
     }
 }
 
+thread_local! {
+    /// What takes some hundred thousand octets to begin with, and none to go on with.
+    static PACKER: RefCell<Compress> = RefCell::new(Compress::new(Compression::default(), false));
+}
+
 /// The octets packed; `None` where that spares too little, or where they would not come out again as they went in.
 fn pack(bytes: &[u8]) -> Option<Box<[u8]>> {
     if bytes.len() < LEAST {
         return None;
     }
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).ok()?;
-    let packed = encoder.finish().ok()?;
-    let spares = packed.len() <= bytes.len() - bytes.len() / SPARED;
-    (spares && inflate(&packed, bytes.len()).is_some_and(|opened| opened == bytes))
+    // What does not fit spares too little.
+    let mut packed = Vec::with_capacity(bytes.len() - bytes.len() / SPARED);
+    let status = PACKER.with_borrow_mut(|packer| {
+        packer.reset();
+        packer.compress_vec(bytes, &mut packed, FlushCompress::Finish)
+    });
+    let fits = status.is_ok_and(|status| status == Status::StreamEnd);
+    (fits && inflate(&packed, bytes.len()).is_some_and(|opened| opened == bytes))
         .then(|| packed.into_boxed_slice())
 }
 
 /// Opens what was packed; `None` where that is not exactly so many octets.
 fn inflate(packed: &[u8], length: usize) -> Option<Bytes> {
-    let mut octets = Vec::with_capacity(length);
-    let most = u64::try_from(length).ok()?.checked_add(1)?;
-    let mut decoder = DeflateDecoder::new(packed).take(most);
-    decoder.read_to_end(&mut octets).ok()?;
-    (octets.len() == length).then(|| octets.into())
+    // One more than there may be, so that more of them show.
+    let mut octets = Vec::with_capacity(length.checked_add(1)?);
+    let mut opener = Decompress::new(false);
+    let status = opener.decompress_vec(packed, &mut octets, FlushDecompress::Finish);
+    let ended = status.is_ok_and(|status| status == Status::StreamEnd);
+    octets.shrink_to_fit();
+    (ended && octets.len() == length).then(|| octets.into())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What follows from what sources say and interfaces do.
 
 mod kept;
+mod lean;
 mod roles;
 mod templates;
 
@@ -45,14 +46,14 @@ fn domain(name: &str, reading: u64) -> Subject {
 }
 
 fn addition(name: &str) -> Subject {
-    let mut record = Record::default();
-    record.instance_type = Some("big".to_owned());
-    Subject {
+    let mut addition = Subject {
         nics: None,
         key: format!("{name}.yaml"),
-        record,
+        record: Record::default(),
         ..domain(name, 1)
-    }
+    };
+    addition.record.instance_type = Some("big".to_owned());
+    addition
 }
 
 fn inventory(identity: Identity) -> Inventory {
