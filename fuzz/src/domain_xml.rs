@@ -19,7 +19,7 @@ pub fn replay(octets: &[u8]) {
             uuid: Some(domain.uuid),
             epoch: domain.id.unwrap_or(0),
             running: domain.id.is_some(),
-            nics: Some(domain.nics),
+            nics: Some(domain.nics.into()),
             disks: domain.disks,
             record,
             reading: std::time::Duration::from_secs(1),
@@ -29,7 +29,7 @@ pub fn replay(octets: &[u8]) {
     if let Ok(network) = network_xml::parse(text) {
         for mac in [[0x52, 0x54, 0, 0, 0, 1], [0; 6]] {
             let mut subject = crate::world::subject(crate::world::OWN, crate::world::STRICT);
-            for nic in subject.nics.iter_mut().flatten() {
+            for nic in subject.nics.iter_mut().flat_map(|nics| nics.iter_mut()) {
                 nic.mac = metad::instance::Mac(mac);
                 network.complete(nic);
             }

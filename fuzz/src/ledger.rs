@@ -28,9 +28,9 @@ pub fn replay(octets: &[u8]) {
         let given: BTreeSet<u32> = resolution.nics.values().map(|nic| nic.slot).collect();
         assert_eq!(given.len(), resolution.nics.len(), "a slot has two NICs");
         assert!(given.is_disjoint(&resolution.undecided), "another's slot");
-        let text = resolution.ledger.text();
+        let text = inventory.ledger().text();
         let again = Ledger::read(&text).expect("what is written cannot be read");
-        assert_eq!(again, resolution.ledger);
+        assert_eq!(again, inventory.ledger());
         inventory.decide(NOW);
     }
 }

@@ -43,7 +43,7 @@ pub fn replay(octets: &[u8]) {
                 uuid: reading.file.uuid,
                 epoch: 0,
                 running: true,
-                nics: Some(reading.file.nics.unwrap_or_default()),
+                nics: Some(reading.file.nics.unwrap_or_default().into()),
                 disks: Vec::new(),
                 record: reading.file.record,
                 reading: Duration::from_secs(1),

@@ -66,7 +66,7 @@ pub(crate) fn subject(name: &str, record: &str) -> Subject {
         uuid: file.uuid,
         epoch: 1,
         running: true,
-        nics: file.nics,
+        nics: file.nics.map(Into::into),
         disks: Vec::new(),
         record: file.record,
         reading: Duration::from_secs(1),

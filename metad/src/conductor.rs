@@ -9,6 +9,7 @@ mod herald;
 mod ledger;
 mod lookout;
 mod pace;
+mod slack;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ pub use self::ledger::{LedgerFile, UnreadLedger};
 use self::doorbell::Doorbell;
 use self::herald::Herald;
 use self::pace::Pace;
+use self::slack::Slack;
 use crate::clock::since_boot;
 use crate::credentials::News;
 use crate::datapath::{Datapath, Strangers};
@@ -30,6 +32,7 @@ use crate::install::Templates;
 use crate::instance::Mac;
 use crate::interfaces::{Happening, Interfaces};
 use crate::inventory::{Inventory, Snapshot};
+use crate::memory;
 use crate::settings::{Errand, Files};
 use crate::source::{Change, Event, SourceIndex, State};
 
@@ -104,6 +107,7 @@ pub struct Conductor {
     doorbell: Doorbell,
     herald: Herald,
     pace: Pace,
+    slack: Slack,
     /// Whether something has changed since the consequences were last drawn. An interface tells of much that is nothing to
     /// us: four times while a tap is made.
     stirred: bool,
@@ -129,6 +133,7 @@ impl Conductor {
             doorbell: Doorbell::default(),
             herald: Herald::default(),
             pace: Pace::default(),
+            slack: Slack::default(),
             stirred: false,
             gone: BTreeSet::new(),
             cut: false,
@@ -144,6 +149,7 @@ impl Conductor {
         loop {
             let due = self.retry.into_iter().chain(self.pace.due()).min();
             let due = due.map(tokio::time::Instant::from_std);
+            let slack = self.slack.due().map(tokio::time::Instant::from_std);
             let errand = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 Some(change) = self.inputs.changes.recv() => {
@@ -176,6 +182,12 @@ impl Conductor {
                 () = at(due) => {
                     self.stirred = true;
                     None
+                }
+                () = at(slack) => {
+                    self.slack.went();
+                    self.inventory.compact();
+                    tokio::task::spawn_blocking(memory::give_back);
+                    continue;
                 }
                 strangers = self.inputs.strangers.next() => {
                     self.meet(&strangers?);
@@ -222,6 +234,7 @@ impl Conductor {
                     return Ok(());
                 }
                 self.datapath().engage()?;
+                self.inputs.ledger.write_again();
                 self.stance = Stance::Engaged;
                 self.settle();
                 let _gone = done.send(true);
@@ -242,6 +255,7 @@ impl Conductor {
 
     fn take(&mut self, change: Change) {
         self.stirred = true;
+        self.slack.grew(Instant::now());
         match &change.event {
             Event::State(State::Away { .. }) => {
                 self.progress.away.insert(change.source);
@@ -290,7 +304,7 @@ impl Conductor {
                 resolution.notices.extend(before);
             }
         }
-        self.inputs.ledger.keep(resolution.ledger);
+        self.inputs.ledger.keep(&self.inventory);
         let mut datapath = self.datapath();
         datapath.forget(&resolution.nics, &resolution.undecided);
         self.outputs.snapshot.store(Arc::new(resolution.snapshot));
@@ -325,6 +339,9 @@ impl Conductor {
     fn meet(&mut self, strangers: &[(u32, Mac)]) {
         let now = Instant::now();
         for (ifindex, mac) in strangers {
+            if self.inventory.expects(*mac) && self.doorbell.awaits(*mac, now) {
+                continue;
+            }
             if !self.doorbell.rings(*ifindex, now) {
                 continue;
             }

@@ -2,10 +2,13 @@
 
 mod credentials;
 mod options;
+mod packed;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +16,8 @@ use uuid::Uuid;
 
 pub use credentials::{Credentials, Secret};
 pub use options::{Dialect, Dialects, Endpoint, Given, HttpTokens, Options, Prefix, Switch};
+pub use packed::Packed;
+pub use shared::Shared;
 
 /// Where NoCloud's files are for every process in a guest.
 pub const NOCLOUD_URL: &str = "http://169.254.169.254/nocloud/";
@@ -29,6 +34,22 @@ pub struct Instance {
     /// `i-` and 8 to 32 lower-case hexadecimal digits, unless its owner wrote something else.
     pub instance_id: String,
     pub hostname: String,
+    /// The credentials of `role`, as long as there are valid ones.
+    pub credentials: Option<Arc<Credentials>>,
+    /// Byte for byte what the guest gets. `None`: its owner gave none, which is not the same as empty.
+    pub user_data: Option<Packed>,
+    /// The secret segment of NoCloud's prefix; `None` where the host has no secret to make it from.
+    pub seed: Option<String>,
+    pub options: Options,
+    pub nics: Shared<Vec<Nic>>,
+    pub disks: Vec<Disk>,
+    /// The rest, which reads as if it stood here.
+    pub details: Shared<Details>,
+}
+
+/// What few instances say of themselves; those that do not share it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Details {
     pub instance_type: String,
     /// EC2's `ami-id`; `None` where its owner named no image.
     pub image_id: Option<String>,
@@ -38,13 +59,9 @@ pub struct Instance {
     pub public_keys: Vec<PublicKey>,
     /// The IAM role whose credentials the guest may read; the configuration says where they come from.
     pub role: Option<String>,
-    /// That role's, as long as there are valid ones.
-    pub credentials: Option<Arc<Credentials>>,
-    /// Byte for byte what the guest gets. `None`: its owner gave none, which is not the same as empty.
-    pub user_data: Option<Bytes>,
-    pub vendor_data: Option<Bytes>,
+    pub vendor_data: Option<Packed>,
     /// NoCloud's `network-config`, verbatim.
-    pub network_config: Option<Bytes>,
+    pub network_config: Option<Packed>,
     /// Files for OpenStack guests.
     pub files: Vec<ContentFile>,
     pub tags: BTreeMap<String, String>,
@@ -56,12 +73,21 @@ pub struct Instance {
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// What its guest has left for its owner (OpenStack's `password`).
     pub password: Option<Bytes>,
-    /// The secret segment of NoCloud's prefix; `None` where the host has no secret to make it from.
-    pub seed: Option<String>,
     pub site: Arc<Site>,
-    pub options: Options,
-    pub nics: Vec<Nic>,
-    pub disks: Vec<Disk>,
+}
+
+impl Deref for Instance {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.details
+    }
+}
+
+impl DerefMut for Instance {
+    fn deref_mut(&mut self) -> &mut Details {
+        &mut self.details
+    }
 }
 
 impl Instance {

@@ -4,6 +4,7 @@
 //! go out. Pure: nobody else writes here, and readers get a snapshot that never changes.
 
 mod bindings;
+mod claims;
 mod complaints;
 mod kept;
 mod ledger;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use metad_common::abi::{NicKey, NicSlot};
 
-use self::bindings::{Bindings, Claim, NicName};
+use self::bindings::{Bindings, NicName};
 use self::complaints::complaints;
 use self::machine::{Machine, answers, doubles};
 use self::roles::Roles;
@@ -29,7 +30,7 @@ use self::views::Views;
 use crate::config::Identity;
 use crate::credentials::News;
 use crate::install::Templates;
-use crate::instance::{Dialect, Instance, Mac, Nic, Switch};
+use crate::instance::{Details, Dialect, Instance, Mac, Nic, Shared, Switch};
 use crate::interfaces::Interfaces;
 use crate::limits::Meter;
 use crate::record::Defaults;
@@ -49,7 +50,7 @@ pub struct Snapshot {
     /// Who answers to which slot. Only looked up, never listed.
     pub seats: HashMap<Slot, Arc<Seat>>,
     /// By name; for the administrator.
-    pub instances: BTreeMap<String, Arc<Hosted>>,
+    pub instances: BTreeMap<Arc<str>, Arc<Hosted>>,
     pub sources: Vec<SourceStatus>,
     /// What is wrong with what a source said: `(subject, problem)`.
     pub problems: Vec<(String, String)>,
@@ -79,7 +80,7 @@ pub struct Seat {
     pub nic: usize,
     pub mac: Mac,
     /// The interface that the guest's frames must arrive on.
-    pub interface: String,
+    pub interface: Arc<str>,
     pub ifindex: u32,
     pub answers: Arc<Answers>,
     /// Rung when the instance changes or goes, and when one of its NICs gets or loses its place.
@@ -112,8 +113,6 @@ pub struct Resolution {
     pub nics: BTreeMap<NicKey, NicSlot>,
     /// Slots that an earlier daemon gave out, and no source has named the NICs of yet.
     pub undecided: BTreeSet<Slot>,
-    /// What the next daemon must know.
-    pub ledger: Ledger,
     /// Sources that should look again: an interface that they named came back after it had vanished.
     pub ask_again: BTreeSet<SourceIndex>,
     /// To be rung once the snapshot is published.
@@ -125,10 +124,12 @@ pub struct Resolution {
 pub struct Inventory {
     identity: Identity,
     defaults: Defaults,
+    /// What every instance shares that says nothing else.
+    plain: Shared<Details>,
     templates: Arc<Templates>,
     roles: Roles,
     views: Views,
-    machines: BTreeMap<String, Machine>,
+    machines: BTreeMap<Arc<str>, Machine>,
     bindings: Bindings,
     secret: Option<Secret>,
     kept: Shelf,
@@ -143,6 +144,7 @@ impl Inventory {
     pub fn new(identity: Identity, defaults: Defaults, sources: Vec<String>) -> Self {
         Self {
             identity,
+            plain: merge::plain(&defaults),
             defaults,
             templates: Arc::default(),
             roles: Roles::default(),
@@ -194,8 +196,8 @@ impl Inventory {
             return;
         }
         let machines = self.machines.iter();
-        let whose = machines.filter(|(_, machine)| machine.instance.role.as_ref() == Some(&role));
-        let names: Vec<String> = whose.map(|(name, _)| name.clone()).collect();
+        let whose = machines.filter(|(_, it)| it.instance().role.as_ref() == Some(&role));
+        let names: Vec<Arc<str>> = whose.map(|(name, _)| Arc::clone(name)).collect();
         for name in names {
             self.refresh(&name);
         }
@@ -212,8 +214,10 @@ impl Inventory {
     pub fn use_templates(&mut self, templates: Arc<Templates>) {
         self.templates = templates;
         for machine in self.machines.values_mut() {
-            if machine.instance.options.dialects.has(Dialect::Install) {
-                (machine.answers, machine.problems) = answers(&machine.instance, &self.templates);
+            if machine.instance().options.dialects.has(Dialect::Install) {
+                let (answers, problems) = answers(machine.instance(), &self.templates);
+                machine.change(|hosted| hosted.answers = answers);
+                machine.problems = problems;
                 self.notices.push(Arc::clone(&machine.notice));
             }
         }
@@ -221,55 +225,33 @@ impl Inventory {
 
     /// Lays the present interfaces under what is known. `now` is the clock that readings are stamped by.
     pub fn resolve(&mut self, interfaces: &Interfaces, now: Duration) -> Resolution {
-        let claims = self.claims(interfaces);
+        let doubles = doubles(&self.machines);
+        let claims = self.claims(interfaces, &doubles);
         let refused = self.bindings.update(&claims, now);
-        let mut snapshot = Snapshot {
-            sources: self.views.statuses(),
-            problems: self.views.problems(|name| self.machines.contains_key(name)),
-            ..Snapshot::default()
-        };
-        let machines = self.machines.iter();
-        let instances = machines.map(|(name, machine)| (name.as_str(), &*machine.instance));
-        snapshot.problems.extend(self.roles.problems(instances));
-        snapshot.problems.extend(complaints(&refused, &claims));
-        let doubles = doubles(&self.machines).into_iter().map(|(name, of)| {
-            let problem = format!(
-                "it is not answered: `{of}` has the same UUID, which tokens and settings go by"
-            );
-            (name.to_owned(), problem)
-        });
-        snapshot.problems.extend(doubles);
-        let of_templates = self.templates.problems().iter();
-        let install = "installers' answers";
-        snapshot
-            .problems
-            .extend(of_templates.map(|problem| (install.to_owned(), problem.clone())));
-        snapshot.problems.extend(self.unread.iter().cloned());
-        let mut nics = BTreeMap::new();
+        let mut problems = self.problems(&doubles);
+        problems.extend(complaints(&refused, &claims));
+        let (mut seats, mut nics) = (HashMap::new(), BTreeMap::new());
         for (name, machine) in &mut self.machines {
             let rendering = machine.problems.iter().cloned();
-            snapshot
-                .problems
-                .extend(rendering.map(|problem| (name.clone(), problem)));
-            let ipv6 = machine.instance.options.ipv6 == Switch::Enabled;
-            let seats: Vec<_> = machine.seats(name, &self.bindings).collect();
-            if machine.moved(&seats) {
+            problems.extend(rendering.map(|problem| (name.to_string(), problem)));
+            if machine.seat(name, &self.bindings) {
                 self.notices.push(Arc::clone(&machine.notice));
             }
-            for seat in seats.iter().flatten() {
+            let ipv6 = machine.instance().options.ipv6 == Switch::Enabled;
+            for seat in machine.hosted.seats.iter().flatten() {
                 let key = NicKey::new(seat.ifindex, seat.mac.0);
                 nics.insert(key, NicSlot::new(seat.slot, ipv6));
-                snapshot.seats.insert(seat.slot, Arc::clone(seat));
+                seats.insert(seat.slot, Arc::clone(seat));
             }
-            let hosted = Hosted {
-                instance: Arc::clone(&machine.instance),
-                running: machine.running,
-                seats,
-                answers: machine.answers.clone(),
-                meter: Arc::clone(&machine.meter),
-            };
-            snapshot.instances.insert(name.clone(), Arc::new(hosted));
         }
+        let machines = self.machines.iter();
+        let instances = machines.map(|(name, it)| (Arc::clone(name), Arc::clone(&it.hosted)));
+        let snapshot = Snapshot {
+            seats,
+            instances: instances.collect(),
+            sources: self.views.statuses(),
+            problems,
+        };
         let machines = &self.machines;
         let source = |name: &NicName| machines.get(&name.machine).map(|machine| machine.source);
         let ask_again = refused.unconfirmed.iter().filter_map(source).collect();
@@ -277,10 +259,53 @@ impl Inventory {
             snapshot,
             nics,
             undecided: self.bindings.undecided(),
-            ledger: self.bindings.ledger(),
             ask_again,
             notices: std::mem::take(&mut self.notices),
         }
+    }
+
+    /// Whether a NIC of this address was named by a source, and has no place yet.
+    pub fn expects(&self, mac: Mac) -> bool {
+        let running = self.machines.values().filter(|it| it.hosted.running);
+        let mut places = running.flat_map(|it| it.instance().nics.iter().zip(&it.hosted.seats));
+        places.any(|(nic, seat)| nic.mac == mac && seat.is_none())
+    }
+
+    /// Takes as little room as it can. Maps that grow by one key after the other, in their order, are half empty.
+    pub fn compact(&mut self) {
+        self.machines = std::mem::take(&mut self.machines).into_iter().collect();
+        self.bindings.compact();
+        self.views.compact();
+    }
+
+    /// What the next daemon must know.
+    pub fn ledger(&self) -> Ledger {
+        self.bindings.ledger()
+    }
+
+    /// Another number whenever the ledger says something else than before.
+    pub fn revision(&self) -> u64 {
+        self.bindings.revision()
+    }
+
+    /// What is wrong with what was said, but for where NICs are.
+    fn problems(&self, doubles: &BTreeMap<Arc<str>, Arc<str>>) -> Vec<(String, String)> {
+        let mut problems = self.views.problems(|name| self.machines.contains_key(name));
+        let machines = self.machines.iter();
+        let instances = machines.map(|(name, machine)| (&**name, &**machine.instance()));
+        problems.extend(self.roles.problems(instances));
+        let doubles = doubles.iter().map(|(name, of)| {
+            let problem = format!(
+                "it is not answered: `{of}` has the same UUID, which tokens and settings go by"
+            );
+            (name.to_string(), problem)
+        });
+        problems.extend(doubles);
+        let of_templates = self.templates.problems().iter();
+        let install = "installers' answers";
+        problems.extend(of_templates.map(|problem| (install.to_owned(), problem.clone())));
+        problems.extend(self.unread.iter().cloned());
+        problems
     }
 
     /// The machines of which a part could not be read since the start, and that are not answered therefore.
@@ -295,92 +320,51 @@ impl Inventory {
             self.notices.extend(gone.map(|machine| machine.notice));
             return;
         };
-        let mut instance = merge::instance(&self.defaults, subject, &additions);
+        let mut instance = merge::instance(&self.defaults, &self.plain, subject, &additions);
         instance.seed = self.secret.as_ref().and_then(|it| it.seed(instance.uuid));
         if let Some(kept) = self.kept.get(&instance.uuid) {
             merge::add_kept(&mut instance, kept);
         }
         instance.credentials = self.roles.credentials(instance.role.as_deref());
         let (running, reading) = (subject.running, subject.reading);
-        match self.machines.get_mut(name) {
-            Some(machine) if *machine.instance == instance => {
-                machine.source = source;
-                machine.running = running;
-                machine.reading = reading;
+        let before = self.machines.get_mut(name);
+        if let Some(machine) = before.filter(|machine| **machine.instance() == instance) {
+            machine.source = source;
+            machine.reading = reading;
+            if machine.hosted.running != running {
+                machine.change(|hosted| hosted.running = running);
             }
-            before => {
-                // Who waits for this instance waits on.
-                let (notice, meter, places) = match before {
-                    Some(machine) => (
-                        Arc::clone(&machine.notice),
-                        Arc::clone(&machine.meter),
-                        machine.places.clone(),
-                    ),
-                    None => Default::default(),
-                };
-                self.notices.push(Arc::clone(&notice));
-                let instance = Arc::new(instance);
-                let (answers, problems) = answers(&instance, &self.templates);
-                let machine = Machine {
-                    source,
-                    reading,
-                    running,
-                    instance,
-                    answers,
-                    problems,
-                    notice,
-                    meter,
-                    places,
-                };
-                self.machines.insert(name.to_owned(), machine);
-            }
+            return;
         }
-    }
-
-    fn claims(&self, interfaces: &Interfaces) -> BTreeMap<NicName, Claim> {
-        let mut claims = BTreeMap::new();
-        let doubles = doubles(&self.machines);
-        let answered = |name: &String| !doubles.contains_key(name.as_str());
-        for (name, machine) in self
-            .machines
-            .iter()
-            .filter(|(name, machine)| machine.running && answered(name))
-        {
-            for nic in &machine.instance.nics {
-                let Some(interface) = place(self.identity, nic, interfaces) else {
-                    continue;
-                };
-                let claim = Claim {
-                    ifindex: interfaces.named(&interface).map(|found| found.index),
-                    interface,
-                    reading: machine.reading,
-                    owner: (machine.instance.uuid, machine.instance.epoch),
-                };
-                claims.insert(
-                    NicName {
-                        machine: name.clone(),
-                        mac: nic.mac,
-                    },
-                    claim,
-                );
-            }
-        }
-        claims
-    }
-}
-
-/// The interface whose index stands beside the MAC address in the kernel's table.
-fn place(identity: Identity, nic: &Nic, interfaces: &Interfaces) -> Option<String> {
-    let tap = nic.interface.as_deref();
-    match identity {
-        Identity::Port => tap.map(str::to_owned),
-        Identity::Mac => {
-            let of_tap = || interfaces.bridge_of(tap?).map(|bridge| bridge.name.clone());
-            nic.bridge
-                .clone()
-                .or_else(of_tap)
-                .or_else(|| tap.map(str::to_owned))
-        }
+        let instance = Arc::new(instance);
+        let (answers, problems) = answers(&instance, &self.templates);
+        // Who waits for this instance waits on.
+        let (name, notice, seats, meter) = match self.machines.remove_entry(name) {
+            Some((name, Machine { notice, hosted, .. })) => (
+                name,
+                notice,
+                hosted.seats.clone(),
+                Arc::clone(&hosted.meter),
+            ),
+            None => (name.into(), Arc::default(), Vec::new(), Arc::default()),
+        };
+        self.notices.push(Arc::clone(&notice));
+        let hosted = Hosted {
+            instance,
+            running,
+            seats,
+            answers,
+            meter,
+        };
+        let machine = Machine {
+            source,
+            reading,
+            problems,
+            notice,
+            hosted: Arc::new(hosted),
+            stale: true,
+        };
+        self.machines.insert(name, machine);
     }
 }
 

@@ -23,6 +23,7 @@ pub mod keyfile;
 pub mod libvirt;
 pub mod limits;
 pub mod listen;
+pub mod memory;
 pub mod nearest;
 pub mod netns;
 pub mod prepare;

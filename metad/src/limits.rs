@@ -9,6 +9,8 @@ mod bucket;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use once_cell::race::OnceBox;
+
 use crate::config;
 
 pub use bucket::{Bucket, TooMany};
@@ -118,13 +120,17 @@ pub struct Meter {
     requests: Bucket,
     lines: Bucket,
     unlogged: AtomicU64,
-    counts: Counts,
+    /// None until a limit is met: few guests ever meet one.
+    counts: OnceBox<Counts>,
 }
+
+/// Of those that have met no limit.
+static NONE: Counts = Counts([const { AtomicU64::new(0) }; Limit::ALL.len()]);
 
 impl Meter {
     /// How often its guest met each limit.
     pub fn counts(&self) -> &Counts {
-        &self.counts
+        self.counts.get().unwrap_or(&NONE)
     }
 
     /// Whether a refusal may have a line in the log at `now`, by any clock that does not go backwards: the number of
@@ -163,7 +169,7 @@ impl Bounds {
     pub fn met(&self, limit: Limit, meter: Option<&Meter>) {
         self.counts.add(limit);
         if let Some(meter) = meter {
-            meter.counts.add(limit);
+            meter.counts.get_or_init(Box::default).add(limit);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
-use crate::instance::{Disk, Nic};
+use crate::instance::{Disk, Nic, Shared};
 use crate::record::Record;
 
 /// A source's place in the configuration; the later one wins.
@@ -63,7 +63,7 @@ pub struct Subject {
     /// A stopped machine is listed but never answered.
     pub running: bool,
     /// `Some`: a machine of its own. `None`: an addition to the machine called `name`.
-    pub nics: Option<Vec<Nic>>,
+    pub nics: Option<Shared<Vec<Nic>>>,
     pub disks: Vec<Disk>,
     pub record: Record,
     /// When this reading began, by [`crate::clock`]. A tap that vanished since is not believed in again until a reading

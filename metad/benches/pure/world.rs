@@ -58,7 +58,7 @@ fn subject() -> Subject {
         uuid: file.uuid,
         epoch: 1,
         running: true,
-        nics: file.nics,
+        nics: file.nics.map(Into::into),
         disks: Vec::new(),
         record: file.record,
         reading: Duration::from_secs(1),

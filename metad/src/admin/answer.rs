@@ -13,10 +13,13 @@ use crate::signer::Signer;
 /// # Errors
 /// The query is about nobody, or no request.
 pub fn answer(snapshot: &Snapshot, signer: &Signer, query: &Query) -> Result<Reply, QueryError> {
-    let hosted = snapshot.instances.get(&query.instance).ok_or_else(|| {
-        let known = snapshot.instances.keys().map(String::as_str);
-        QueryError::unknown_instance(&query.instance, known)
-    })?;
+    let hosted = snapshot
+        .instances
+        .get(query.instance.as_str())
+        .ok_or_else(|| {
+            let known = snapshot.instances.keys().map(|name| &**name);
+            QueryError::unknown_instance(&query.instance, known)
+        })?;
     let nic = nic(hosted, query)?;
     let no_nic = || QueryError::NoNic {
         instance: query.instance.clone(),

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::owners::Owners;
 use super::{Host, Query, QueryError};
+use crate::memory;
 use crate::settings::{Refusal, Wish};
 
 /// Octets; a query is a path and a few headers.
@@ -54,10 +55,19 @@ pub fn routes(host: Arc<dyn Host>) -> Router {
 /// Octets; the largest settings of an instance at once, with every letter escaped.
 const WISH_MAX: usize = 8 * 1024 * 1024;
 
+/// Instances whose list leaves so much memory behind that it is worth giving back.
+const MANY: usize = 1_000;
+
 type AnyHost = State<Arc<dyn Host>>;
 
 async fn status(State(host): AnyHost) -> Response {
-    Json(host.status()).into_response()
+    let status = host.status();
+    let is_long = status.instances.len() >= MANY;
+    let response = Json(status).into_response();
+    if is_long {
+        tokio::task::spawn_blocking(memory::give_back);
+    }
+    response
 }
 
 async fn query(State(host): AnyHost, query: Result<Json<Query>, JsonRejection>) -> Response {

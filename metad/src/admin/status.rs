@@ -193,7 +193,7 @@ fn instance(hosted: &Hosted) -> InstanceStatus {
         let seat = hosted.seats.get(index).and_then(Option::as_ref);
         NicStatus {
             mac: nic.mac.to_string(),
-            interface: seat.map(|seat| seat.interface.clone()),
+            interface: seat.map(|seat| seat.interface.to_string()),
             ifindex: seat.map(|seat| seat.ifindex),
             slot: seat.map(|seat| seat.slot),
         }

@@ -23,6 +23,7 @@ use crate::admin::{self, Claim};
 use crate::conductor::LedgerFile;
 use crate::config::Config;
 use crate::datapath::{Datapath, Traces, release, remove};
+use crate::memory;
 use crate::takeover::{Inheritance, inherit};
 
 /// How a daemon begins and ends.
@@ -42,6 +43,7 @@ pub struct Manner {
 pub fn serve(config: Config, manner: Manner) -> Result<()> {
     let kernel = rustix::system::uname();
     release::demand(&kernel.release().to_string_lossy(), config.datapath.attach)?;
+    memory::restrain();
     // Attaching a program waits for the kernel, some milliseconds each; guests are answered meanwhile, on one core too.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -324,6 +324,7 @@ fn the_shipped_domain_is_understood() {
         record
             .user_data
             .unwrap()
+            .bytes()
             .starts_with(b"#cloud-config\npackages:\n  - nginx\n\nruncmd:")
     );
 }

@@ -4,15 +4,22 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::instance::Mac;
+
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
 /// Interfaces that are remembered. More than a host has; a guest cannot make any.
 const MAX: usize = 16_384;
 
+/// How long the news of a tap may take: its guest can be heard before them, and is known once they are here.
+const UNDER_WAY: Duration = Duration::from_millis(300);
+
 /// When each interface may ring again.
 #[derive(Debug, Default)]
 pub(super) struct Doorbell {
     interfaces: BTreeMap<u32, Patience>,
+    /// When those were first heard whom a source has named, and whose tap is not known yet.
+    expected: BTreeMap<Mac, Instant>,
 }
 
 #[derive(Debug)]
@@ -22,6 +29,18 @@ struct Patience {
 }
 
 impl Doorbell {
+    /// Whether somebody whom a source has named already is to be waited for: the news of the tap are under way, and
+    /// another reading would only be in their way. Who is still unknown later may be elsewhere than the source said.
+    pub(super) fn awaits(&mut self, mac: Mac, now: Instant) -> bool {
+        self.expected
+            .retain(|_, first| now.saturating_duration_since(*first) < LONGEST);
+        if self.expected.len() >= MAX {
+            return false;
+        }
+        let first = *self.expected.entry(mac).or_insert(now);
+        now.saturating_duration_since(first) < UNDER_WAY
+    }
+
     /// Whether a stranger on this interface is heard now. Each time, the interface must wait twice as long, until it has
     /// been quiet for the longest wait.
     pub(super) fn rings(&mut self, ifindex: u32, now: Instant) -> bool {
@@ -61,6 +80,35 @@ mod tests {
             .count();
         assert!(doorbell.rings(8, start), "another interface is heard");
         assert!((120..=130).contains(&heard), "{heard} readings in an hour");
+    }
+
+    #[test]
+    fn who_was_named_is_waited_for_a_moment_and_then_asked_about() {
+        let mut doorbell = Doorbell::default();
+        let start = Instant::now();
+        let ms = |ms| start + Duration::from_millis(ms);
+        let [one, other] = [1, 2].map(|last| Mac([2, 0, 0, 0, 0, last]));
+        for (case, mac, at, expected) in [
+            ("first heard", one, 0, true),
+            ("the news are under way", one, 299, true),
+            ("they are not", one, 300, false),
+            ("nor a second later", one, 1_300, false),
+            ("somebody else", other, 1_300, true),
+            ("long after", one, 30_000, true),
+        ] {
+            assert_eq!(doorbell.awaits(mac, ms(at)), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn addresses_without_end_cost_no_memory() {
+        let mut doorbell = Doorbell::default();
+        let start = Instant::now();
+        for number in 0..2 * MAX {
+            let [.., a, b, c] = number.to_be_bytes();
+            let awaited = doorbell.awaits(Mac([2, 0, 0, a, b, c]), start);
+            assert_eq!(awaited, number < MAX, "{number}");
+        }
     }
 
     #[test]

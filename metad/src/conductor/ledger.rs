@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::inventory::{Ledger, LedgerError};
+use crate::inventory::{Inventory, Ledger, LedgerError};
 
 /// What a ledger is called before it is whole.
 const DRAFT: &str = "new";
@@ -33,7 +33,8 @@ impl UnreadLedger {
 #[derive(Debug)]
 pub struct LedgerFile {
     path: PathBuf,
-    written: Option<Ledger>,
+    /// The revision that is in the file.
+    written: Option<u64>,
     /// Why the last one could not be written.
     problem: Option<String>,
 }
@@ -58,14 +59,20 @@ impl LedgerFile {
         Ledger::read(&text).map_err(|error| UnreadLedger::Unusable(path(), error))
     }
 
+    /// Somebody else may have written to the file meanwhile.
+    pub(super) fn write_again(&mut self) {
+        self.written = None;
+    }
+
     /// Writes the ledger down, if it has changed, before anything of it is acted on.
-    pub(super) fn keep(&mut self, ledger: Ledger) {
-        if self.written.as_ref() == Some(&ledger) {
+    pub(super) fn keep(&mut self, inventory: &Inventory) {
+        let revision = inventory.revision();
+        if self.written == Some(revision) {
             return;
         }
-        match replace(&self.path, &ledger.text()) {
+        match replace(&self.path, &inventory.ledger().text()) {
             Ok(()) => {
-                self.written = Some(ledger);
+                self.written = Some(revision);
                 self.problem = None;
             }
             Err(error) => {
@@ -93,6 +100,8 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Identity;
+    use crate::record::Defaults;
 
     #[test]
     fn a_ledger_that_cannot_be_written_leaves_no_old_one_behind() {
@@ -100,15 +109,16 @@ mod tests {
         let path = directory.path().join("slots.json");
         let mut file = LedgerFile::new(path.clone());
         assert!(matches!(file.read(), Err(UnreadLedger::Unread(..))));
-        file.keep(Ledger::default());
+        let inventory = Inventory::new(Identity::Port, Defaults::default(), Vec::new());
+        file.keep(&inventory);
         assert_eq!(file.read().unwrap(), Ledger::default());
         // What is in the draft's way cannot be written over.
         fs::create_dir(path.with_extension(DRAFT)).unwrap();
         let mut file = LedgerFile::new(path.clone());
-        file.keep(Ledger::default());
+        file.keep(&inventory);
         assert!(!path.exists());
         fs::remove_dir(path.with_extension(DRAFT)).unwrap();
-        file.keep(Ledger::default());
+        file.keep(&inventory);
         assert_eq!(file.read().unwrap(), Ledger::default());
         fs::write(&path, "{}").unwrap();
         assert!(matches!(file.read(), Err(UnreadLedger::Unusable(..))));

@@ -87,13 +87,18 @@ impl Fields for TopFields {
             "iam-role" => record.role = read(map, key, field::word)?,
             "files" => record.files = read_named(map, key, TEXTS, files)?,
             "public-keys" => record.public_keys = read_named(map, key, TEXTS, public_keys)?,
-            "user-data" => record.user_data = read_named(map, key, BLOCK, plain)?,
+            "user-data" => record.user_data = read_named(map, key, BLOCK, plain)?.map(Into::into),
             "user-data-base64" => {
-                record.user_data = read(map, key, |text| decode(text, Encoding::Base64))?
+                let user_data = read(map, key, |text| decode(text, Encoding::Base64))?;
+                record.user_data = user_data.map(Into::into);
             }
             "user-data-file" => self.file.user_data_file = read(map, key, path)?,
-            "vendor-data" => record.vendor_data = read_named(map, key, BLOCK, plain)?,
-            "network-config" => record.network_config = read_named(map, key, BLOCK, plain)?,
+            "vendor-data" => {
+                record.vendor_data = read_named(map, key, BLOCK, plain)?.map(Into::into)
+            }
+            "network-config" => {
+                record.network_config = read_named(map, key, BLOCK, plain)?.map(Into::into)
+            }
             "tags" => record.tags = read_named(map, key, TEXTS, tags)?,
             "meta-data" => {
                 record.meta_data = read_named(map, key, MAPPING, |tree| free_tree(key, tree))?

@@ -238,7 +238,7 @@ impl Shelf {
                 uuid: reading.file.uuid,
                 epoch: 0,
                 running: true,
-                nics: reading.file.nics,
+                nics: reading.file.nics.map(Into::into),
                 disks: Vec::new(),
                 record: reading.file.record,
                 reading: begun,

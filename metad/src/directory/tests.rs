@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 
 use super::*;
+use crate::instance::Packed;
 use watched::{DEADLINE, follow_records, make};
 
 mod older;
@@ -261,13 +262,16 @@ async fn user_data_may_be_a_file_of_its_own() {
     watched.write("scripts/web.sh", b"#!/bin/sh\xff\n");
     let web = watched.subject("web").await;
     assert_eq!(
-        web.record.user_data.as_deref(),
+        web.record.user_data.as_ref().map(Packed::bytes).as_deref(),
         Some(&b"#!/bin/sh\xff\n"[..]),
         "octet for octet"
     );
     watched.write("scripts/web.sh", "#!/bin/true\n");
     let web = watched.subject("web").await;
-    assert_eq!(web.record.user_data.as_deref(), Some(&b"#!/bin/true\n"[..]));
+    assert_eq!(
+        web.record.user_data.as_ref().map(Packed::bytes).as_deref(),
+        Some(&b"#!/bin/true\n"[..])
+    );
     watched.write("scripts/web.sh", vec![0; crate::record::USER_DATA_MAX + 1]);
     let problem = watched.failure("web").await;
     assert!(
@@ -301,13 +305,23 @@ async fn a_relative_user_data_file_stays_in_the_directory() {
     );
     let absolute = watched.subject("absolute").await;
     assert_eq!(
-        absolute.record.user_data.as_deref(),
+        absolute
+            .record
+            .user_data
+            .as_ref()
+            .map(Packed::bytes)
+            .as_deref(),
         Some(&b"outside\n"[..])
     );
     fs::write(&outside, "changed\n").unwrap();
     let absolute = watched.subject("absolute").await;
     assert_eq!(
-        absolute.record.user_data.as_deref(),
+        absolute
+            .record
+            .user_data
+            .as_ref()
+            .map(Packed::bytes)
+            .as_deref(),
         Some(&b"changed\n"[..])
     );
 }

@@ -34,10 +34,9 @@ fn key(text: &str) -> PublicKey {
 }
 
 fn with(install: &Value) -> Instance {
-    Instance {
-        install: install.as_object().cloned().unwrap_or_default(),
-        ..sample::instance()
-    }
+    let mut instance = sample::instance();
+    instance.install = install.as_object().cloned().unwrap_or_default();
+    instance
 }
 
 #[test]

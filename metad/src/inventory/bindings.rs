@@ -2,6 +2,7 @@
 //! has named it again: another machine may have taken the name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Slot;
@@ -13,14 +14,14 @@ use crate::instance::Mac;
 /// A NIC wherever it sits: the machine's name, its index there, its address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NicName {
-    pub(super) machine: String,
+    pub(super) machine: Arc<str>,
     pub(super) mac: Mac,
 }
 
 /// A NIC's claim to an interface, from the latest reading of its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {
-    pub(super) interface: String,
+    pub(super) interface: Arc<str>,
     /// The interface that frames of this name arrive on now; `None` while there is none.
     pub(super) ifindex: Option<u32>,
     /// When the reading began that says so.
@@ -35,7 +36,7 @@ pub(super) struct Binding {
     pub(super) slot: Slot,
     pub(super) generation: u64,
     pub(super) ifindex: u32,
-    pub(super) interface: String,
+    pub(super) interface: Arc<str>,
     owner: (uuid::Uuid, u64),
     /// When it was granted; an interface that vanished later takes it along.
     granted: Duration,
@@ -50,6 +51,8 @@ pub(super) struct Bindings {
     remembered: BTreeMap<NicName, Binding>,
     slots: Slots,
     generation: u64,
+    /// Raised with every change to what the next daemon must know.
+    revision: u64,
 }
 
 /// What [`Bindings::update`] could not grant.
@@ -72,14 +75,14 @@ impl Bindings {
         let slots = Slots::resume(ledger.next, ledger.resting(now));
         let remembered = ledger.seats.into_iter().map(|entry| {
             let name = NicName {
-                machine: entry.machine,
+                machine: entry.machine.into(),
                 mac: entry.mac,
             };
             let binding = Binding {
                 slot: entry.slot,
                 generation: entry.generation,
                 ifindex: entry.ifindex,
-                interface: entry.interface,
+                interface: entry.interface.into(),
                 owner: (entry.uuid, entry.epoch),
                 granted: Duration::from_nanos(entry.granted).min(now),
             };
@@ -99,6 +102,7 @@ impl Bindings {
         let vanished = std::mem::take(&mut self.vanished);
         *self = Self {
             vanished,
+            revision: self.revision + 1,
             ..Self::resume(ledger, now)
         };
     }
@@ -119,9 +123,9 @@ impl Bindings {
         let entry = |(name, binding): (&NicName, &Binding)| Entry {
             slot: binding.slot,
             generation: binding.generation,
-            machine: name.machine.clone(),
+            machine: name.machine.to_string(),
             mac: name.mac,
-            interface: binding.interface.clone(),
+            interface: binding.interface.to_string(),
             ifindex: binding.ifindex,
             uuid: binding.owner.0,
             epoch: binding.owner.1,
@@ -139,6 +143,15 @@ impl Bindings {
         }
     }
 
+    pub(super) fn compact(&mut self) {
+        self.bound = std::mem::take(&mut self.bound).into_iter().collect();
+    }
+
+    /// Another number whenever [`Bindings::ledger`] says something else than before.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// The slots that an earlier daemon gave out, and nobody has claimed since.
     pub(super) fn undecided(&self) -> BTreeSet<Slot> {
         let remembered = self.remembered.values();
@@ -147,6 +160,7 @@ impl Bindings {
 
     /// Nobody else will claim what an earlier daemon granted.
     pub(super) fn decide(&mut self, now: Duration) {
+        self.revision += 1;
         for binding in std::mem::take(&mut self.remembered).into_values() {
             self.slots.retire(binding.slot, now);
         }
@@ -187,6 +201,7 @@ impl Bindings {
         ifindex: u32,
         now: Duration,
     ) -> Option<Binding> {
+        self.revision += 1;
         if let Some(granted) = self.remembered.remove(name) {
             if granted.ifindex == ifindex
                 && granted.interface == claim.interface
@@ -203,7 +218,7 @@ impl Bindings {
             slot,
             generation: self.generation,
             ifindex,
-            interface: claim.interface.clone(),
+            interface: Arc::clone(&claim.interface),
             owner: claim.owner,
             granted: now,
         })
@@ -212,6 +227,7 @@ impl Bindings {
     /// Forgets before anything is learnt: a NIC that moved never has two places, even for one frame.
     fn release(&mut self, claims: &BTreeMap<NicName, Claim>, contested: &[NicName], now: Duration) {
         let (slots, vanished) = (&mut self.slots, &mut self.vanished);
+        let revision = &mut self.revision;
         self.bound.retain(|name, binding| {
             let claim = claims.get(name);
             let holds = claim.is_some_and(|claim| {
@@ -229,6 +245,7 @@ impl Bindings {
             {
                 vanished.note(&binding.interface, now);
             }
+            *revision += 1;
             slots.retire(binding.slot, now);
             false
         });

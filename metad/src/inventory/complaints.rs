@@ -10,11 +10,9 @@ pub(super) fn complaints<'a>(
     claims: &'a BTreeMap<NicName, Claim>,
 ) -> impl Iterator<Item = (String, String)> + 'a {
     let say = |name: &NicName, why: String| {
-        let interface = claims
-            .get(name)
-            .map_or("?", |claim| claim.interface.as_str());
+        let interface = claims.get(name).map_or("?", |claim| &*claim.interface);
         (
-            name.machine.clone(),
+            name.machine.to_string(),
             format!("NIC {} on {interface} is not answered: {why}", name.mac),
         )
     };
@@ -49,5 +47,5 @@ fn rivals<'a>(
     let others = claims.iter().filter(move |(other, claim)| {
         *other != name && other.mac == name.mac && claim.ifindex == place
     });
-    others.map(|(other, _)| other.machine.as_str())
+    others.map(|(other, _)| &*other.machine)
 }

@@ -1,6 +1,7 @@
 //! What is kept of instances over restarts, as the inventory lays it over what the sources say.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -33,7 +34,7 @@ impl Inventory {
     pub fn names(&self) -> BTreeMap<&str, Uuid> {
         let machines = self.machines.iter();
         machines
-            .map(|(name, machine)| (name.as_str(), machine.instance.uuid))
+            .map(|(name, machine)| (&**name, machine.instance().uuid))
             .collect()
     }
 
@@ -61,9 +62,9 @@ impl Inventory {
             self.kept.insert(instance, kept);
         }
         let machines = self.machines.iter();
-        let names: Vec<String> = machines
-            .filter(|(_, machine)| machine.instance.uuid == instance)
-            .map(|(name, _)| name.clone())
+        let names: Vec<Arc<str>> = machines
+            .filter(|(_, machine)| machine.instance().uuid == instance)
+            .map(|(name, _)| Arc::clone(name))
             .collect();
         for name in names {
             self.refresh(&name);

@@ -1,7 +1,7 @@
 //! A machine as it was last rendered, and the seats that follow from where its NICs are.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
@@ -9,10 +9,9 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::bindings::{Binding, Bindings, NicName};
-use super::{Notice, Seat, Slot};
+use super::{Hosted, Notice, Seat};
 use crate::install::Templates;
-use crate::instance::{Dialect, Instance};
-use crate::limits::Meter;
+use crate::instance::{Dialect, Instance, Mac, Nic};
 use crate::render::Answers;
 use crate::source::SourceIndex;
 
@@ -21,62 +20,86 @@ use crate::source::SourceIndex;
 pub(super) struct Machine {
     pub(super) source: SourceIndex,
     pub(super) reading: Duration,
-    pub(super) running: bool,
-    pub(super) instance: Arc<Instance>,
-    pub(super) answers: Vec<Arc<Answers>>,
     /// What could not be rendered.
     pub(super) problems: BTreeSet<String>,
     pub(super) notice: Arc<Notice>,
-    pub(super) meter: Arc<Meter>,
-    /// Slot and generation of each NIC, as they were last published.
-    pub(super) places: Vec<Option<(Slot, u64)>>,
+    /// As it was last published, or with another instance and the seats of the last one.
+    pub(super) hosted: Arc<Hosted>,
+    /// The seats do not fit the rest.
+    pub(super) stale: bool,
 }
 
 impl Machine {
-    /// Whether a NIC has got or lost its place since this was last asked.
-    pub(super) fn moved(&mut self, seats: &[Option<Arc<Seat>>]) -> bool {
-        let place = |seat: &Arc<Seat>| (seat.slot, seat.generation);
-        let places: Vec<_> = seats.iter().map(|seat| seat.as_ref().map(place)).collect();
-        let moved = places != self.places;
-        self.places = places;
+    pub(super) fn instance(&self) -> &Arc<Instance> {
+        &self.hosted.instance
+    }
+
+    /// What is said of it from now on; its seats follow with the next [`Machine::seat`].
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Hosted)) {
+        let Hosted {
+            instance,
+            running,
+            seats,
+            answers,
+            meter,
+        } = &*self.hosted;
+        let mut hosted = Hosted {
+            instance: Arc::clone(instance),
+            running: *running,
+            seats: seats.clone(),
+            answers: answers.clone(),
+            meter: Arc::clone(meter),
+        };
+        change(&mut hosted);
+        self.hosted = Arc::new(hosted);
+        self.stale = true;
+    }
+
+    /// Seats its NICs where they are bound now. Most of the time that is where they were: then nothing is made anew.
+    /// `true`: one has got or lost its place.
+    pub(super) fn seat(&mut self, name: &Arc<str>, bindings: &Bindings) -> bool {
+        let nics = &self.hosted.instance.nics;
+        let binding = |nic: &Nic| {
+            bindings.get(&NicName {
+                machine: Arc::clone(name),
+                mac: nic.mac,
+            })
+        };
+        let place = |seat: &Option<Arc<Seat>>| seat.as_ref().map(|it| (it.slot, it.generation));
+        let bound = |nic| binding(nic).map(|it| (it.slot, it.generation));
+        let before = self.hosted.seats.iter().map(place);
+        let moved = !before.eq(nics.iter().map(bound));
+        if moved || self.stale {
+            let seats = nics.iter().enumerate();
+            let seats = seats.map(|(index, nic)| {
+                let answers = self.hosted.answers.get(index)?;
+                Some(Arc::new(self.seat_of(
+                    index,
+                    nic.mac,
+                    binding(nic)?,
+                    answers,
+                )))
+            });
+            let seats = seats.collect();
+            self.change(|hosted| hosted.seats = seats);
+            self.stale = false;
+        }
         moved
     }
 
-    pub(super) fn seats<'a>(
-        &'a self,
-        name: &'a str,
-        bindings: &'a Bindings,
-    ) -> impl Iterator<Item = Option<Arc<Seat>>> + 'a {
-        self.instance
-            .nics
-            .iter()
-            .zip(&self.answers)
-            .enumerate()
-            .map(move |(index, (nic, answers))| {
-                let name = NicName {
-                    machine: name.to_owned(),
-                    mac: nic.mac,
-                };
-                let Binding {
-                    slot,
-                    generation,
-                    ifindex,
-                    interface,
-                    ..
-                } = bindings.get(&name)?;
-                Some(Arc::new(Seat {
-                    slot: *slot,
-                    generation: *generation,
-                    instance: Arc::clone(&self.instance),
-                    nic: index,
-                    mac: nic.mac,
-                    interface: interface.clone(),
-                    ifindex: *ifindex,
-                    answers: Arc::clone(answers),
-                    notice: Arc::clone(&self.notice),
-                    meter: Arc::clone(&self.meter),
-                }))
-            })
+    fn seat_of(&self, index: usize, mac: Mac, binding: &Binding, answers: &Arc<Answers>) -> Seat {
+        Seat {
+            slot: binding.slot,
+            generation: binding.generation,
+            instance: Arc::clone(self.instance()),
+            nic: index,
+            mac,
+            interface: Arc::clone(&binding.interface),
+            ifindex: binding.ifindex,
+            answers: Arc::clone(answers),
+            notice: Arc::clone(&self.notice),
+            meter: Arc::clone(&self.hosted.meter),
+        }
     }
 }
 
@@ -102,16 +125,17 @@ pub(super) fn answers(
 
 /// The running machines whose UUID another one has, and that one's name: what belongs to a UUID is one machine's alone, so
 /// the first by name keeps it.
-pub(super) fn doubles(machines: &BTreeMap<String, Machine>) -> BTreeMap<&str, &str> {
-    let mut first: BTreeMap<Uuid, &str> = BTreeMap::new();
+pub(super) fn doubles(machines: &BTreeMap<Arc<str>, Machine>) -> BTreeMap<Arc<str>, Arc<str>> {
+    // Only looked up, never listed.
+    let mut first: HashMap<Uuid, &Arc<str>> = HashMap::with_capacity(machines.len());
     let mut doubles = BTreeMap::new();
-    for (name, machine) in machines.iter().filter(|(_, machine)| machine.running) {
-        match first.entry(machine.instance.uuid) {
+    for (name, machine) in machines.iter().filter(|(_, it)| it.hosted.running) {
+        match first.entry(machine.instance().uuid) {
             Entry::Vacant(free) => {
                 free.insert(name);
             }
             Entry::Occupied(taken) => {
-                doubles.insert(name.as_str(), *taken.get());
+                doubles.insert(Arc::clone(name), Arc::clone(taken.get()));
             }
         }
     }

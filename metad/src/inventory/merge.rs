@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::instance::Instance;
-use crate::record::{Defaults, Record};
+use crate::instance::{Details, Instance, Shared};
+use crate::record::{self, Defaults};
 use crate::settings::Kept;
 use crate::source::Subject;
 
@@ -15,8 +15,14 @@ const DEFAULT_TYPE: &str = "kvm.guest";
 /// Makes UUIDs for machines that have none, from their names (RFC 9562, version 5).
 const NAMES: Uuid = Uuid::from_bytes(*b"metad:instance:1");
 
-/// Makes an instance of a machine and of the additions to it, the last of which wins.
-pub(super) fn instance(defaults: &Defaults, machine: &Subject, additions: &[&Subject]) -> Instance {
+/// Makes an instance of a machine and of the additions to it, the last of which wins. `plain` is what an instance that
+/// says nothing has, see [`plain`].
+pub(super) fn instance(
+    defaults: &Defaults,
+    plain: &Shared<Details>,
+    machine: &Subject,
+    additions: &[&Subject],
+) -> Instance {
     let mut record = machine.record.clone();
     for addition in additions {
         record = addition.record.clone().over(record);
@@ -24,53 +30,53 @@ pub(super) fn instance(defaults: &Defaults, machine: &Subject, additions: &[&Sub
     let uuid = machine
         .uuid
         .unwrap_or_else(|| Uuid::new_v5(&NAMES, machine.name.as_bytes()));
-    let Record {
-        instance_id,
-        hostname,
-        instance_type,
-        image_id,
-        placement,
-        public_hostname,
-        public_ipv4,
-        public_keys,
-        role,
-        user_data,
-        vendor_data,
-        network_config,
-        files,
-        tags,
-        meta_data,
-        install,
-        options,
-    } = record;
+    let details = if record.is_plain() {
+        plain.clone()
+    } else {
+        details(defaults, record.details.into_inner()).into()
+    };
     Instance {
         name: machine.name.clone(),
         uuid,
         epoch: machine.epoch,
-        instance_id: instance_id.unwrap_or_else(|| instance_id_of(uuid)),
-        hostname: hostname.unwrap_or_else(|| hostname_of(&machine.name)),
-        instance_type: instance_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
-        image_id,
-        placement: placement.over(defaults.placement.clone()),
-        public_hostname,
-        public_ipv4,
-        public_keys: public_keys.unwrap_or_default(),
-        role,
+        instance_id: record.instance_id.unwrap_or_else(|| instance_id_of(uuid)),
+        hostname: record
+            .hostname
+            .unwrap_or_else(|| hostname_of(&machine.name)),
         credentials: None,
-        user_data,
-        vendor_data,
-        network_config,
-        files: files.unwrap_or_default(),
-        tags: tags.unwrap_or_default(),
-        meta_data: meta_data.unwrap_or_default(),
-        install: install.unwrap_or_default(),
-        settings: serde_json::Map::new(),
-        password: None,
+        user_data: record.user_data,
         seed: None,
-        site: Arc::clone(&defaults.site),
-        options: options.over(defaults.options).decide(),
+        options: record.options.over(defaults.options).decide(),
         nics: machine.nics.clone().unwrap_or_default(),
         disks: machine.disks.clone(),
+        details,
+    }
+}
+
+/// What every instance has that says nothing itself.
+pub(super) fn plain(defaults: &Defaults) -> Shared<Details> {
+    details(defaults, record::Details::default()).into()
+}
+
+fn details(defaults: &Defaults, said: record::Details) -> Details {
+    let instance_type = said.instance_type;
+    Details {
+        instance_type: instance_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
+        image_id: said.image_id,
+        placement: said.placement.over(defaults.placement.clone()),
+        public_hostname: said.public_hostname,
+        public_ipv4: said.public_ipv4,
+        public_keys: said.public_keys.unwrap_or_default(),
+        role: said.role,
+        vendor_data: said.vendor_data,
+        network_config: said.network_config,
+        files: said.files.unwrap_or_default(),
+        tags: said.tags.unwrap_or_default(),
+        meta_data: said.meta_data.unwrap_or_default(),
+        install: said.install.unwrap_or_default(),
+        settings: serde_json::Map::new(),
+        password: None,
+        site: Arc::clone(&defaults.site),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What follows from what sources say and interfaces do.
 
 mod kept;
+mod lean;
 mod roles;
 mod templates;
 
@@ -33,7 +34,7 @@ fn domain(name: &str, reading: u64) -> Subject {
         uuid: None,
         epoch: 1,
         running: true,
-        nics: Some(vec![nic(Some("vnet0"))]),
+        nics: Some(vec![nic(Some("vnet0"))].into()),
         disks: Vec::new(),
         record: Record {
             hostname: Some("from-libvirt".to_owned()),
@@ -45,16 +46,14 @@ fn domain(name: &str, reading: u64) -> Subject {
 }
 
 fn addition(name: &str) -> Subject {
-    let record = Record {
-        instance_type: Some("big".to_owned()),
-        ..Record::default()
-    };
-    Subject {
+    let mut addition = Subject {
         nics: None,
         key: format!("{name}.yaml"),
-        record,
+        record: Record::default(),
         ..domain(name, 1)
-    }
+    };
+    addition.record.instance_type = Some("big".to_owned());
+    addition
 }
 
 fn inventory(identity: Identity) -> Inventory {
@@ -354,7 +353,7 @@ fn of_two_with_one_uuid_only_the_first_is_answered_and_the_other_is_told_of() {
         let subject = Subject {
             uuid,
             running,
-            nics: Some(vec![nic]),
+            nics: Some(vec![nic].into()),
             ..domain(name, 1)
         };
         inventory.apply(put(0, subject));

@@ -15,7 +15,7 @@ pub(super) struct Views {
 struct View {
     status: SourceStatus,
     subjects: BTreeMap<String, Box<Subject>>,
-    /// Name to keys, of which there is one mostly.
+    /// Name to keys, of which there is one mostly; a key that is the name itself is not here.
     names: BTreeMap<String, Vec<String>>,
     /// Key to `(name, problem)`.
     failures: BTreeMap<String, (String, String)>,
@@ -116,6 +116,13 @@ impl Views {
         names.map(String::as_str)
     }
 
+    pub(super) fn compact(&mut self) {
+        for view in &mut self.views {
+            view.subjects = std::mem::take(&mut view.subjects).into_iter().collect();
+            view.names = std::mem::take(&mut view.names).into_iter().collect();
+        }
+    }
+
     pub(super) fn statuses(&self) -> Vec<SourceStatus> {
         self.views.iter().map(|view| view.status.clone()).collect()
     }
@@ -152,10 +159,12 @@ impl Views {
 
 impl View {
     fn insert(&mut self, subject: Box<Subject>) {
-        let keys = self.names.entry(subject.name.clone()).or_default();
-        keys.push(subject.key.clone());
-        keys.sort_unstable();
-        keys.dedup();
+        if subject.key != subject.name {
+            let keys = self.names.entry(subject.name.clone()).or_default();
+            keys.push(subject.key.clone());
+            keys.sort_unstable();
+            keys.dedup();
+        }
         self.subjects.insert(subject.key.clone(), subject);
     }
 
@@ -172,7 +181,9 @@ impl View {
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = &Subject> {
+        let own = self.subjects.get(name).filter(|it| it.name == name);
         let keys = self.names.get(name).into_iter().flatten();
-        keys.filter_map(|key| self.subjects.get(key).map(|subject| &**subject))
+        let others = keys.filter_map(|key| self.subjects.get(key));
+        own.into_iter().chain(others).map(|subject| &**subject)
     }
 }

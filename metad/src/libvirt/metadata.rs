@@ -90,9 +90,9 @@ fn own(instance: &Element) -> Result<Record, Fault> {
             "iam-role" => record.role = Some(value(child, field::word)?),
             "files" => record.files = Some(files(child)?),
             "public-keys" => record.public_keys = Some(public_keys(child, true)?),
-            "user-data" => record.user_data = Some(octets(child, true)?),
-            "vendor-data" => record.vendor_data = Some(octets(child, true)?),
-            "network-config" => record.network_config = Some(octets(child, true)?),
+            "user-data" => record.user_data = Some(octets(child, true)?.into()),
+            "vendor-data" => record.vendor_data = Some(octets(child, true)?.into()),
+            "network-config" => record.network_config = Some(octets(child, true)?.into()),
             "tags" => record.tags = Some(tags(child)?),
             "options" => record.options = options(child)?,
             "install" => record.install = Some(free_tree(child)?),
@@ -111,9 +111,11 @@ fn predecessor(root: &Element) -> Result<Record, Fault> {
     };
     let mut record = Record {
         instance_id: said(root, "instance-id", field::word)?,
-        instance_type: said(root, "instance-type", field::line)?,
         ..Record::default()
     };
+    if let Some(instance_type) = said(root, "instance-type", field::line)? {
+        record.instance_type = Some(instance_type);
+    }
     if let Some(placement) = root.child("placement") {
         record.placement.availability_zone = said(placement, "availability-zone", field::line)?;
     }
@@ -121,7 +123,7 @@ fn predecessor(root: &Element) -> Result<Record, Fault> {
         record.public_keys = Some(public_keys(keys, false)?);
     }
     if let Some(child) = root.child("userdata") {
-        record.user_data = Some(octets(child, false)?);
+        record.user_data = Some(octets(child, false)?.into());
     }
     if let Some(child) = root.child_text("additional") {
         record.meta_data = json_object(child)?;

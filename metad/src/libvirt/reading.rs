@@ -58,7 +58,7 @@ impl Readings {
             uuid: Some(domain.uuid),
             epoch: domain.id.unwrap_or(0),
             running: domain.id.is_some(),
-            nics: Some(domain.nics),
+            nics: Some(domain.nics.into()),
             disks: domain.disks,
             record,
             reading,

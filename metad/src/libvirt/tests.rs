@@ -28,7 +28,7 @@ async fn a_domain_is_followed_from_definition_to_removal() {
         (defined.name.as_str(), defined.running, defined.epoch),
         ("followed", false, 0)
     );
-    let nic = defined.nics.as_deref().and_then(<[_]>::first).unwrap();
+    let nic = defined.nics.as_ref().and_then(|nics| nics.first()).unwrap();
     assert_eq!(
         (nic.interface.as_deref(), nic.network.as_deref()),
         (None, Some("default"))
@@ -44,7 +44,7 @@ async fn a_domain_is_followed_from_definition_to_removal() {
         .await;
     assert_ne!(started.epoch, 0);
     assert!(started.reading > defined.reading);
-    let nic = started.nics.as_deref().and_then(<[_]>::first).unwrap();
+    let nic = started.nics.as_ref().and_then(|nics| nics.first()).unwrap();
     assert!(nic.interface.is_some());
 
     guest.domain.destroy().unwrap();

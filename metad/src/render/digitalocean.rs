@@ -54,7 +54,7 @@ pub(super) fn directory(instance: &Instance, ec2: &Directory) -> Directory {
         (&instance.vendor_data, "vendor_data", "vendor-data"),
     ] {
         if let Some(text) = text::utf8(octets.as_ref()) {
-            whole.insert(key.into(), text.into());
+            whole.insert(key.into(), text.as_str().into());
             parts.insert(name.into(), text.into());
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn directory(instance: &Instance, nic: usize) -> Directory {
     root.directory_bare("dynamic", dynamic);
     root.directory_bare("meta-data", meta_data);
     if let Some(user_data) = &instance.user_data {
-        let body = Body::Bytes(user_data.clone());
+        let body = Body::Bytes(user_data.bytes());
         root.leaf("user-data", Content::Octets, body);
     }
     root

@@ -109,8 +109,9 @@ fn attributes(instance: &Instance) -> Directory {
     if !keys.is_empty() {
         tree.text("ssh-keys", keys);
     }
-    if let Some(octets) = &instance.user_data {
-        match std::str::from_utf8(octets) {
+    if let Some(user_data) = &instance.user_data {
+        let octets = user_data.bytes();
+        match std::str::from_utf8(&octets) {
             Ok(text) => tree.text("user-data", text.to_owned()),
             // The recursive form is JSON, which cannot hold them as they are.
             Err(_no_text) => {

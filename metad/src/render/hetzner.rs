@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::interfaces::{self, Supply};
 use super::tree::Directory;
 use super::{Body, Content, overlay, text};
-use crate::instance::{Instance, Nic};
+use crate::instance::{Instance, Nic, Packed};
 
 /// Builds the tree for the guest behind NIC number `asking`, with the names that the EC2 tree `ec2` gives.
 pub(super) fn directory(instance: &Instance, asking: usize, ec2: &Directory) -> Directory {
@@ -45,7 +45,8 @@ pub(super) fn directory(instance: &Instance, asking: usize, ec2: &Directory) -> 
     let mut v1 = Directory::default();
     v1.directory_bare("metadata", names);
     // cloud-init asks for two minutes before it does without.
-    let user_data = instance.user_data.clone().unwrap_or_default();
+    let user_data = instance.user_data.as_ref();
+    let user_data = user_data.map(Packed::bytes).unwrap_or_default();
     v1.leaf("userdata", Content::Octets, Body::Bytes(user_data));
     let mut root = Directory::default();
     root.directory("v1", v1);

@@ -2,12 +2,11 @@
 //!
 //! All four always answer: an absent one costs the guest ten seconds or its data source.
 
-use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::tree::Directory;
 use super::{Body, Content, network_config};
-use crate::instance::Instance;
+use crate::instance::{Instance, Packed};
 
 /// Builds the files, with the names that the EC2 tree `ec2` gives.
 pub(super) fn directory(instance: &Instance, ec2: &Directory) -> Directory {
@@ -18,11 +17,11 @@ pub(super) fn directory(instance: &Instance, ec2: &Directory) -> Directory {
         ("user-data", &instance.user_data),
         ("vendor-data", &instance.vendor_data),
     ] {
-        let octets: Bytes = octets.clone().unwrap_or_default();
+        let octets = octets.as_ref().map(Packed::bytes).unwrap_or_default();
         tree.leaf(name, Content::Octets, Body::Bytes(octets));
     }
     let network_config = match &instance.network_config {
-        Some(own) => own.clone(),
+        Some(own) => own.bytes(),
         None => network_config::of(&instance.nics).unwrap_or_default(),
     };
     tree.leaf("network-config", Content::Yaml, Body::Bytes(network_config));

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::tree::Directory;
 use super::version::Versions;
-use super::{Body, Content, ec2};
+use super::{Body, Content, ec2, text};
 use crate::instance::{Disk, DiskKind, Instance, Nic, PublicKey};
 
 /// Where files stand, beside the versions.
@@ -32,7 +32,7 @@ pub(super) fn directory(instance: &Instance, ec2: &Directory) -> Directory {
         .map(|(since, version)| (since, meta_data(instance, ec2, version)));
     tree.leaf_grown("meta_data.json", Content::Json, grown.collect());
     if let Some(user_data) = &instance.user_data {
-        let body = Body::Bytes(user_data.clone());
+        let body = Body::Bytes(user_data.bytes());
         tree.leaf("user_data", Content::Octets, body);
     }
     let vendor_data = vendor_data(instance);
@@ -176,11 +176,7 @@ fn devices(instance: &Instance, trust: bool) -> Value {
 
 /// cloud-init takes the text below its own name. JSON holds no other octets than text, so others are left out.
 fn vendor_data(instance: &Instance) -> String {
-    let text = instance
-        .vendor_data
-        .as_deref()
-        .and_then(|octets| std::str::from_utf8(octets).ok())
-        .filter(|text| !text.is_empty());
+    let text = text::utf8(instance.vendor_data.as_ref()).filter(|text| !text.is_empty());
     match text {
         Some(text) => json!({"cloud-init": text}).to_string(),
         None => "{}".to_owned(),

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::instance::{
-    Cidr, Credentials, Disk, DiskKind, Fixed, Instance, Mac, Nic, Offer, Options, Placement,
-    PublicKey, Secret, Site,
+    Cidr, Credentials, Details, Disk, DiskKind, Fixed, Instance, Mac, Nic, Offer, Options,
+    Placement, PublicKey, Secret, Site,
 };
 
 /// An instance with two NICs, the first of which has no known address.
@@ -23,42 +23,37 @@ pub(crate) fn instance() -> Instance {
         epoch: 3,
         instance_id: "i-0123456789abcdef0".into(),
         hostname: "web1.internal".into(),
-        instance_type: "c3.large".into(),
-        image_id: None,
-        placement: Placement {
-            availability_zone: Some("rack-7".into()),
-            region: Some("north".into()),
-            ..Placement::default()
-        },
-        public_hostname: None,
-        public_ipv4: None,
-        public_keys: vec![
-            key("admin", "ssh-ed25519 AAAA me@host"),
-            key("admin", "ssh-rsa B\n"),
-        ],
-        role: None,
         credentials: None,
         user_data: Some("#cloud-config\n".into()),
-        vendor_data: None,
-        network_config: None,
-        files: vec![],
-        tags: BTreeMap::from([
-            ("role".into(), "web".into()),
-            ("bad key".into(), "x".into()),
-        ]),
-        meta_data: Map::new(),
-        install: Map::new(),
-        settings: Map::new(),
-        password: None,
         seed: None,
-        site: Arc::default(),
         options: Options::default(),
-        nics: vec![nic(1, None), nic(2, Some("10.0.0.5"))],
+        nics: vec![nic(1, None), nic(2, Some("10.0.0.5"))].into(),
         disks: vec![
             disk("sda", DiskKind::Cdrom),
             disk("vda", DiskKind::Disk),
             disk("vdb", DiskKind::Disk),
         ],
+        details: details().into(),
+    }
+}
+
+fn details() -> Details {
+    Details {
+        instance_type: "c3.large".into(),
+        placement: Placement {
+            availability_zone: Some("rack-7".into()),
+            region: Some("north".into()),
+            ..Placement::default()
+        },
+        public_keys: vec![
+            key("admin", "ssh-ed25519 AAAA me@host"),
+            key("admin", "ssh-rsa B\n"),
+        ],
+        tags: BTreeMap::from([
+            ("role".into(), "web".into()),
+            ("bad key".into(), "x".into()),
+        ]),
+        ..Details::default()
     }
 }
 
@@ -146,7 +141,7 @@ fn given_to(instance: Instance, given: Given) -> Instance {
         updated: "2030-01-01T00:00:00Z".into(),
         expiration: "2030-01-01T06:00:00Z".into(),
     };
-    Instance {
+    let details = Details {
         image_id: next(),
         placement: Placement {
             availability_zone: next(),
@@ -159,11 +154,15 @@ fn given_to(instance: Instance, given: Given) -> Instance {
         public_hostname: next(),
         public_ipv4,
         role,
-        credentials: has_credentials.then(|| Arc::new(credentials)),
         site: Arc::new(Site {
             domain: next().unwrap_or_default(),
             ..Site::default()
         }),
+        ..instance.details.into_inner()
+    };
+    Instance {
+        credentials: has_credentials.then(|| Arc::new(credentials)),
+        details: details.into(),
         ..instance
     }
 }
@@ -172,19 +171,23 @@ fn build(names: Names, texts: Texts, devices: Devices) -> Instance {
     let (uuid, instance_id, hostname, instance_type) = names;
     let (keys, user_data, tags, meta_data, settings) = texts;
     let (nics, disks) = devices;
-    Instance {
-        uuid: Uuid::from_u128(uuid),
-        instance_id,
-        hostname,
+    let details = Details {
         instance_type,
         public_keys: keys
             .into_iter()
             .map(|(name, formats)| PublicKey { name, formats })
             .collect(),
-        user_data: user_data.map(Into::into),
         tags,
         meta_data: meta_data.into_iter().collect(),
         settings: settings.into_iter().collect(),
+        ..details()
+    };
+    Instance {
+        uuid: Uuid::from_u128(uuid),
+        instance_id,
+        hostname,
+        user_data: user_data.map(Into::into),
+        details: details.into(),
         nics: nics
             .into_iter()
             .map(|(mac, addresses, network, gateways)| Nic {
@@ -200,7 +203,8 @@ fn build(names: Names, texts: Texts, devices: Devices) -> Instance {
                 }),
                 ..nic(0, None)
             })
-            .collect(),
+            .collect::<Vec<Nic>>()
+            .into(),
         disks: disks
             .iter()
             .map(|(target, kind)| disk(target, *kind))

@@ -243,7 +243,7 @@ fn bare_instance_lists_only_what_it_has() {
     instance.tags = BTreeMap::new();
     instance.placement = Placement::default();
     instance.disks.retain(|disk| disk.kind == DiskKind::Cdrom);
-    instance.nics = Vec::new();
+    instance.nics.clear();
     let answers = answers(&instance, 0);
     assert_eq!(read(&answers, "").as_deref(), Some("dynamic\nmeta-data"));
     let listing = read(&answers, "meta-data").unwrap();

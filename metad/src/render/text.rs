@@ -1,14 +1,13 @@
 //! What the layouts hold that are one JSON or YAML document: texts alone.
 
-use bytes::Bytes;
 use serde_json::Value;
 
 use super::nocloud;
-use crate::instance::Instance;
+use crate::instance::{Instance, Packed};
 
 /// Reads octets as text; JSON holds no others.
-pub(super) fn utf8(octets: Option<&Bytes>) -> Option<&str> {
-    std::str::from_utf8(octets?).ok()
+pub(super) fn utf8(octets: Option<&Packed>) -> Option<String> {
+    String::from_utf8(octets?.bytes().into()).ok()
 }
 
 /// Every OpenSSH key, without names.

@@ -109,7 +109,6 @@ fn run(extent: Extent) -> Result<Outcome> {
 /// Makes one guest, and takes it away again.
 fn start(lab: &Lab, number: usize, temper: Temper) -> Result<(Duration, u64)> {
     let gateway = lab.mac_of("br0")?;
-    let mut begun = Instant::now();
     let mut guest = Hasty::new(lab, &interface(number), "br0", (mac(number), gateway))?;
     let pause = match temper {
         Temper::Hasty => Duration::ZERO,
@@ -118,9 +117,10 @@ fn start(lab: &Lab, number: usize, temper: Temper) -> Result<(Duration, u64)> {
     if temper == Temper::Booting {
         std::thread::sleep(BOOT);
     }
-    if temper != Temper::Hasty {
-        begun = Instant::now();
-    }
+    let begun = match temper {
+        Temper::Hasty => guest.since,
+        Temper::Booting | Temper::Instant => Instant::now(),
+    };
     let Given { body, syns } = guest.ask("/latest/meta-data/instance-id", pause)?;
     // Before the tap is taken away, which takes its time.
     let took = begun.elapsed();

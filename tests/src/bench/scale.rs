@@ -31,6 +31,8 @@ const MEMORY: f64 = 64.0;
 /// What the rate of requests may differ by between sizes.
 const FLAT: f64 = 0.05;
 const DOMAINS_TIME: Duration = Duration::from_secs(2);
+/// Nothing is given back for so long: nothing more will be.
+const REST: Duration = Duration::from_secs(2);
 const LANES: usize = 16;
 const PATH: &str = "/latest/meta-data/instance-id";
 
@@ -68,7 +70,7 @@ struct Place {
     guest: Guest,
     daemon: Daemon,
     taken_in: Duration,
-    /// Resident octets once all was taken in, and after the turns.
+    /// Resident octets once all was taken in.
     settled: u64,
     rates: Vec<f64>,
     /// What became of the first requests that failed.
@@ -186,8 +188,23 @@ impl Place {
             failures: Vec::new(),
             _lab: lab,
         };
-        place.settled = place.resident()?;
+        place.settled = place.at_rest()?;
         Ok(place)
+    }
+
+    /// What is resident once nothing more is given back: a large reading leaves something behind, and so does a long
+    /// list of instances for whoever asked for it.
+    fn at_rest(&self) -> Result<u64> {
+        let mut least = self.resident()?;
+        let mut since = Instant::now();
+        while since.elapsed() < REST {
+            std::thread::sleep(REST / 20);
+            let resident = self.resident()?;
+            if resident < least {
+                (least, since) = (resident, Instant::now());
+            }
+        }
+        self.resident()
     }
 
     /// Octets of the daemon's that are in memory.

@@ -65,11 +65,11 @@ impl Fields for TopFields {
                 if let Some(Closed(fields)) = map.next_value::<Option<Closed<MetadataFields>>>()? {
                     self.has_metadata = true;
                     self.remarks = fields.remarks;
-                    self.record = Record {
-                        user_data: self.record.user_data.take(),
-                        network_config: self.record.network_config.take(),
-                        ..fields.record
-                    };
+                    let before = std::mem::replace(&mut self.record, fields.record);
+                    self.record.user_data.clone_from(&before.user_data);
+                    self.record
+                        .network_config
+                        .clone_from(&before.network_config);
                 }
             }
             "network" => {
@@ -78,7 +78,8 @@ impl Fields for TopFields {
                 }
             }
             _ => {
-                self.record.user_data = read(map, key, |text| decode(text.trim(), Encoding::Plain))?
+                let user_data = read(map, key, |text| decode(text.trim(), Encoding::Plain))?;
+                self.record.user_data = user_data.map(Into::into);
             }
         }
         Ok(())

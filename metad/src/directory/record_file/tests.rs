@@ -84,13 +84,14 @@ fn yaml_and_json_say_the_same() {
         .collect();
     assert_eq!(keys, ["zeta", "alpha"], "in the file's order");
     assert_eq!(
-        record.user_data.as_deref(),
-        Some(&b"#cloud-config\nruncmd: [\"true\"]\n"[..])
+        record.user_data,
+        Some("#cloud-config\nruncmd: [\"true\"]\n".into())
     );
-    assert_eq!(record.vendor_data.as_deref(), Some(&b"a\n"[..]));
+    assert_eq!(record.vendor_data, Some("a\n".into()));
     assert_eq!(
         record
             .tags
+            .clone()
             .and_then(|tags| tags.get("count").cloned())
             .as_deref(),
         Some("3")
@@ -150,7 +151,7 @@ fn a_record_may_say_little() {
         r#"{"hostname": null, "placement": null, "tags": null, "nics": null, "user-data": null}"#;
     assert_eq!(parse(nulls, Format::Json), Ok(RecordFile::default()));
     let encoded = parse("user-data-base64: AP8K\n", Format::Yaml).unwrap();
-    assert_eq!(encoded.record.user_data.as_deref(), Some(&[0, 255, 10][..]));
+    assert_eq!(encoded.record.user_data, Some(vec![0, 255, 10].into()));
     let named = parse("user-data-file: web1.sh\n", Format::Yaml).unwrap();
     assert_eq!(
         (named.user_data_file, named.record.user_data),

@@ -8,7 +8,7 @@ const EC2: &str = "/latest/user-data";
 const NOCLOUD: &str = "/nocloud/user-data";
 
 fn with_user_data(octets: Option<&'static [u8]>) -> Guest {
-    Guest::with(|instance| instance.user_data = octets.map(Bytes::from_static))
+    Guest::with(|instance| instance.user_data = octets.map(|it| Bytes::from_static(it).into()))
 }
 
 #[track_caller]

@@ -130,14 +130,10 @@ fn a_comment_of_a_key_stays_a_comment() {
     let templates = shipped::templates();
     for comment in COMMENTS {
         let text = format!("ssh-ed25519 AAAA {comment}");
-        let instance = Instance {
-            public_keys: vec![key(&text)],
-            ..sample::instance()
-        };
-        let plain = Instance {
-            public_keys: vec![key("ssh-ed25519 AAAA")],
-            ..sample::instance()
-        };
+        let mut instance = sample::instance();
+        instance.public_keys = vec![key(&text)];
+        let mut plain = sample::instance();
+        plain.public_keys = vec![key("ssh-ed25519 AAAA")];
         let (rendered, usual) = (templates.render(&instance, 0), templates.render(&plain, 0));
         assert_eq!(rendered.problems, Vec::<String>::new(), "{comment}");
         for (name, octets) in &rendered.files {
@@ -195,10 +191,8 @@ fn a_hostile_variable_is_refused_or_quoted() {
 proptest! {
     #[test]
     fn any_key_is_one_line_or_none(comment in "\\PC{0,40}") {
-        let instance = Instance {
-            public_keys: vec![key(&format!("ssh-rsa AAAA {comment}"))],
-            ..sample::instance()
-        };
+        let mut instance = sample::instance();
+        instance.public_keys = vec![key(&format!("ssh-rsa AAAA {comment}"))];
         let rendered = shipped::templates().render(&instance, 0);
         if let Some(octets) = rendered.files.get("kickstart.cfg") {
             let text = String::from_utf8(octets.to_vec()).unwrap();

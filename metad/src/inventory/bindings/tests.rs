@@ -8,7 +8,7 @@ const fn at(seconds: u64) -> Duration {
 
 fn name(machine: &str) -> NicName {
     NicName {
-        machine: machine.to_owned(),
+        machine: machine.into(),
         mac: Mac([2, 0, 0, 0, 0, 1]),
     }
 }
@@ -16,7 +16,7 @@ fn name(machine: &str) -> NicName {
 fn claim(interface: &str, ifindex: Option<u32>, reading: u64) -> Claim {
     let owner = (uuid::Uuid::nil(), 0);
     Claim {
-        interface: interface.to_owned(),
+        interface: interface.into(),
         ifindex,
         reading: at(reading),
         owner,

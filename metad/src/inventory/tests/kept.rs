@@ -20,7 +20,7 @@ fn machine(name: &str, uuid: Uuid, mac: u8) -> Subject {
     nic.mac = Mac([0x52, 0x54, 0, 0, 0, mac]);
     Subject {
         uuid: Some(uuid),
-        nics: Some(vec![nic]),
+        nics: Some(vec![nic].into()),
         ..domain(name, 1)
     }
 }

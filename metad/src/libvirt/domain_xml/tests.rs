@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::instance::Packed;
 
 const LIVE: &str = r#"<domain type='qemu' id='7'>
   <name>web1</name>
@@ -108,7 +109,7 @@ fn every_interface_and_disk_of_a_running_domain_is_read() {
     let record = domain.metadata.unwrap();
     assert_eq!(record.hostname.as_deref(), Some("web1.example.org"));
     assert_eq!(
-        record.user_data.as_deref(),
+        record.user_data.as_ref().map(Packed::bytes).as_deref(),
         Some(&b"#cloud-config\nruncmd: [\"true\"]\n"[..])
     );
 }

@@ -88,7 +88,7 @@ fn bare_instance_still_has_what_cloud_init_requires() {
         instance.public_keys = vec![];
         instance.tags = std::collections::BTreeMap::new();
         instance.user_data = None;
-        instance.nics = vec![];
+        instance.nics.clear();
     });
     for (path, expected) in [
         ("instance/zone", Some("projects/0/zones/default")),

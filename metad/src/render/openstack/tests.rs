@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::instance::{Cidr, ContentFile, Dialect, Fixed, Offer, Site};
+use crate::instance::{Cidr, ContentFile, Dialect, Fixed, Offer, Shared, Site};
 use crate::render::{self, Answers, sample};
 
 /// A seed's place in a text, since no two texts have the same.
@@ -144,7 +144,7 @@ fn what_nobody_knows_is_left_out() {
     let mut instance = sample::instance();
     instance.placement = crate::instance::Placement::default();
     (instance.public_keys, instance.tags) = (vec![], std::collections::BTreeMap::new());
-    (instance.user_data, instance.nics, instance.disks) = (None, vec![], vec![]);
+    (instance.user_data, instance.nics, instance.disks) = (None, Shared::default(), vec![]);
     let answers = render::answers(&instance, 0);
     let text = read(&answers, "latest", "meta_data.json").unwrap();
     let expected = concat!(
@@ -174,7 +174,7 @@ fn vendor_data_is_text_or_nothing() {
         ("octets", Some(b"\x1f\x8b\xff"), "{}"),
     ] {
         let mut instance = sample::instance();
-        instance.vendor_data = octets.map(Bytes::from_static);
+        instance.vendor_data = octets.map(|it| Bytes::from_static(it).into());
         let answers = render::answers(&instance, 0);
         let vendor = read(&answers, "latest", "vendor_data.json");
         assert_eq!(vendor.as_deref(), Some(expected), "{case}");

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::instance::{Credentials, Disk, Instance, Secret, Site};
+use crate::instance::{Credentials, Details, Disk, Instance, Secret, Site};
 
 fn full() -> Instance {
     let disk = |target: &str, kind| Disk {
         target: target.into(),
         kind,
     };
-    Instance {
+    let details = Details {
         image_id: Some("debian-12".into()),
         placement: Placement {
             availability_zone: Some("rack-7".into()),
@@ -23,6 +23,16 @@ fn full() -> Instance {
         public_hostname: Some("web1.example.org".into()),
         public_ipv4: Some(Ipv4Addr::new(203, 0, 113, 7)),
         role: Some("web".into()),
+        site: Arc::new(Site {
+            account_id: "123456789012".into(),
+            partition: "cellar".into(),
+            domain: "example.org".into(),
+            project_id: None,
+        }),
+        ..instance().details.into_inner()
+    };
+    Instance {
+        details: details.into(),
         credentials: Some(Arc::new(Credentials {
             access_key_id: "ASIA1".into(),
             secret_access_key: Secret::new("s3cret"),
@@ -30,12 +40,6 @@ fn full() -> Instance {
             updated: "2030-01-01T00:00:00Z".into(),
             expiration: "2030-01-01T06:00:00Z".into(),
         })),
-        site: Arc::new(Site {
-            account_id: "123456789012".into(),
-            partition: "cellar".into(),
-            domain: "example.org".into(),
-            project_id: None,
-        }),
         disks: vec![
             disk("sda", DiskKind::Cdrom),
             disk("vdb", DiskKind::Ephemeral(0)),

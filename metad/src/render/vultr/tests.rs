@@ -74,7 +74,7 @@ fn document_holds_everything_at_once() {
 #[test]
 fn nic_without_an_address_is_left_alone_unless_it_is_the_first() {
     let answers = answers(|instance| {
-        for nic in &mut instance.nics {
+        for nic in instance.nics.iter_mut() {
             nic.addresses.clear();
         }
     });

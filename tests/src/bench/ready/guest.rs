@@ -26,6 +26,8 @@ const LARGEST: usize = HEADER + 65_536 + 64;
 pub(super) struct Hasty {
     tap: File,
     ends: Ends,
+    /// When its tap was there: what the kernel takes to make one is nobody's.
+    pub(super) since: Instant,
 }
 
 /// What it was told, and how many SYNs that took.
@@ -46,6 +48,7 @@ impl Hasty {
     /// Makes a tap, puts it on a bridge, and sets it up.
     pub(super) fn new(lab: &Lab, name: &str, bridge: &str, macs: (Mac, Mac)) -> Result<Self> {
         let tap = tap(lab.host(), name)?;
+        let since = Instant::now();
         lab.host().within(|| plug(name, bridge))??;
         let ends = Ends {
             from_mac: macs.0,
@@ -55,7 +58,7 @@ impl Hasty {
             from_port: FIRST_PORT,
             to_port: 80,
         };
-        Ok(Self { tap, ends })
+        Ok(Self { tap, ends, since })
     }
 
     /// Asks for a path; a SYN that has no answer for so long is followed by another, from a port of its own.

@@ -37,7 +37,7 @@ fn c2_19_an_object_is_laid_over_meta_data_key_by_key() {
     );
     assert_eq!(record.public_keys, Some(Vec::new()));
     assert_eq!(
-        record.meta_data.map(Value::Object),
+        record.meta_data.clone().map(Value::Object),
         Some(serde_json::json!({
             "placement": {"shelf": 3}, "cluster": {"role": "db", "peers": ["a", "b"]}, "kernel-id": null,
         }))
@@ -115,7 +115,7 @@ fn c2_21_another_host_name_inside_does_not_change_whose_the_file_is() {
     let record = reading.file.record;
     assert_eq!(record.hostname.as_deref(), Some("bar.internal"));
     assert_eq!(
-        record.meta_data.map(Value::Object),
+        record.meta_data.clone().map(Value::Object),
         Some(serde_json::json!({"hostname": "baz"}))
     );
 }
@@ -130,7 +130,11 @@ fn c2_21_a_guest_that_libvirt_did_not_know_keeps_its_name() {
 fn c2_23_nothing_is_said_of_what_the_file_does_not_name() {
     let record = record(MANUAL);
     assert_eq!(
-        (record.instance_id, record.meta_data, record.user_data),
+        (
+            record.instance_id.clone(),
+            record.meta_data.clone(),
+            record.user_data
+        ),
         (None, None, None)
     );
 }
@@ -171,7 +175,7 @@ fn c2_26_every_key_of_the_list_counts() {
       {"openssh-key": 7}, {}, {"openssh-key": ""}, "nonsense"
     ]}"#;
     let reading = read(text, json("foo.internal", false)).unwrap();
-    let keys = reading.file.record.public_keys.unwrap();
+    let keys = reading.file.record.public_keys.clone().unwrap();
     let shown: Vec<(&str, &str)> = keys
         .iter()
         .map(|key| (key.name.as_str(), key.formats["openssh-key"].as_str()))

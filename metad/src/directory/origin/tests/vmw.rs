@@ -1,6 +1,7 @@
 //! Each test is named after the row of the behaviour that it holds.
 
 use super::*;
+use crate::instance::Packed;
 use crate::record::Record;
 
 /// The form of its manual, which its code refused: dashes, a list of tags, a text for `search`, a key that is none.
@@ -63,7 +64,7 @@ fn refusal(text: &str) -> String {
 }
 
 fn network_config(text: &str) -> String {
-    String::from_utf8(record(text).network_config.unwrap().to_vec()).unwrap()
+    String::from_utf8(record(text).network_config.as_ref().unwrap().bytes().into()).unwrap()
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn vs_09_metadata_has_its_fields() {
             Some("us-east1"),
             "{case}"
         );
-        let zone = record.placement.availability_zone;
+        let zone = record.placement.availability_zone.clone();
         assert_eq!(zone.as_deref(), Some("us-east1-a"), "{case}");
         assert_eq!(record.hostname.as_deref(), Some("myhost"), "{case}");
     }
@@ -217,7 +218,7 @@ fn vs_12_a_key_that_is_none_is_left_out_and_the_rest_counts() {
         &format!("  public_keys: ['{ED25519}', 'no-pty {ED25519}', ssh-rsa, 'ssh-rsa AAAAC3NzaC1lZDI1NTE5']\n"),
     );
     let reading = reading(&text);
-    let keys = reading.file.record.public_keys.unwrap();
+    let keys = reading.file.record.public_keys.clone().unwrap();
     let shown: Vec<(&str, &str)> = keys
         .iter()
         .map(|key| (key.name.as_str(), key.formats["openssh-key"].as_str()))
@@ -240,7 +241,11 @@ fn vs_13_user_data_is_stripped_and_has_a_default() {
         ("none", CODE, "#cloud-config\n{}"),
     ] {
         assert_eq!(
-            record(text).user_data.as_deref(),
+            record(text)
+                .user_data
+                .as_ref()
+                .map(Packed::bytes)
+                .as_deref(),
             Some(expected.as_bytes()),
             "{case}"
         );
@@ -293,7 +298,7 @@ fn vs_21_tags_are_a_mapping_or_a_list_of_keys() {
         ("mapping", CODE, vec![("role", "web")]),
         ("list", MANUAL, vec![("a", ""), ("b", "")]),
     ] {
-        let tags = record(text).tags.unwrap();
+        let tags = record(text).tags.clone().unwrap();
         let shown: Vec<(&str, &str)> = tags
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))

@@ -34,12 +34,12 @@ fn predecessors_elements_are_read_where_a_libvirt_keeps_them() {
             "{case}"
         );
         assert_eq!(
-            record.user_data.as_deref(),
+            record.user_data.as_ref().map(Packed::bytes).as_deref(),
             Some(&b"#cloud-config\n\na: b\n"[..]),
             "{case}"
         );
         assert_eq!(
-            record.meta_data.map(Value::Object),
+            record.meta_data.clone().map(Value::Object),
             Some(serde_json::json!({"owner": "me"})),
             "{case}"
         );
