@@ -41,7 +41,7 @@ pub enum Error {
         path.display()
     )]
     Directory { path: PathBuf, source: io::Error },
-    #[error("cannot {what} {}{}", path.display(), for_root(source))]
+    #[error("cannot {what} {}{}", path.display(), advice(source))]
     File {
         what: &'static str,
         path: PathBuf,
@@ -69,9 +69,13 @@ pub enum Error {
     Make { problem: String },
 }
 
-fn for_root(source: &io::Error) -> &'static str {
-    if source.kind() == io::ErrorKind::PermissionDenied {
+fn advice(source: &io::Error) -> &'static str {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let kind = source.kind();
+    if kind == PermissionDenied {
         "\n  help: try again as root, with sudo"
+    } else if [QuotaExceeded, ReadOnlyFilesystem, StorageFull].contains(&kind) {
+        "\n  help: a few files need room there; `state-directory` in the configuration names another place"
     } else {
         ""
     }

@@ -7,15 +7,20 @@ use std::fs;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sd_notify::NotifyState;
+use socket2::{Domain, Socket, Type};
 
 use crate::listen;
 use crate::netns::{Namespace, veth};
 
 /// Connections that wait to be accepted; beyond the kernel's own limit (net.core.somaxconn) it has no effect.
 const BACKLOG: i32 = 4_096;
+/// How long another daemon may take to end, and how often somebody looks.
+const PATIENCE: Duration = Duration::from_secs(10);
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// What each family's sockets are called where they are kept, and where they listen.
 fn doors() -> [(&'static str, SocketAddr); 2] {
@@ -104,6 +109,7 @@ fn open_inside(kept: Vec<(String, OwnedFd)>) -> Result<Vec<Door>> {
         if opened.iter().any(|door| door.name == name) {
             continue;
         }
+        outwait(address, PATIENCE)?;
         for _ in 0..listen::threads() {
             match listener(address) {
                 Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
@@ -156,19 +162,44 @@ fn is_listed(table: &str, inode: u64) -> bool {
 }
 
 fn listener(address: SocketAddr) -> io::Result<TcpListener> {
-    use socket2::{Domain, Socket, Type};
+    let socket = socket(address)?;
+    // Each has connections of its own, so that no thread is woken for what another one takes (socket(7)).
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Waits until nobody listens on an address any more: sockets that share it would share guests with whoever that is. A
+/// daemon whose run directory was deleted ends once its link is gone, which is by now.
+fn outwait(address: SocketAddr, patience: Duration) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let bound = socket(address).and_then(|socket| socket.bind(&address.into()));
+        match bound {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                ensure!(
+                    Instant::now() < deadline,
+                    "another process answers guests: it listens on {address} in metad's namespace\nhelp: `metad down` ends a \
+                     daemon whose run directory was deleted; `ip netns pids` shows who else is there"
+                );
+                std::thread::sleep(GLANCE);
+            }
+            // Whatever else it is, the sockets themselves will meet it.
+            Ok(()) | Err(_) => return Ok(()),
+        }
+    }
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(address), kind, None)?;
     socket.set_reuse_address(true)?;
-    // Each has connections of its own, so that no thread is woken for what another one takes (socket(7)).
-    socket.set_reuse_port(true)?;
     if address.is_ipv6() {
         // IPv4 has its own.
         socket.set_only_v6(true)?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn is_without_ipv6(error: &io::Error) -> bool {
@@ -211,6 +242,22 @@ mod tests {
         ] {
             assert_eq!(is_listed(table, 4711), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn an_address_is_shared_with_nobody_that_was_there_before() {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let first = listener(any).unwrap();
+        let address = first.local_addr().unwrap();
+        let refused = outwait(address, Duration::ZERO).unwrap_err().to_string();
+        assert!(
+            refused.contains("another process answers guests"),
+            "{refused}"
+        );
+        drop(listener(address).unwrap());
+        let waited = std::thread::spawn(move || outwait(address, PATIENCE));
+        drop(first);
+        assert!(waited.join().unwrap().is_ok(), "until it is gone");
     }
 
     #[test]
