@@ -143,6 +143,9 @@ fn names(directory: &Path) -> BTreeSet<String> {
 /// `cargo fuzz` on the target, which must have all its options but libFuzzer's own.
 fn cargo_fuzz(command: &str, target: &str) -> Result<Command> {
     let mut cargo = shell::cargo();
+    // What the daemon is released with takes the counters of coverage away from where the linker must find them.
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "false");
+    cargo.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     // The instrumentation is not stable, and the compiler is to be the one that everything else is built with.
     cargo.env("RUSTC_BOOTSTRAP", "1");
     cargo.args(["fuzz", command, target, "--features", "libfuzzer"]);
