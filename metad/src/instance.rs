@@ -39,7 +39,7 @@ pub struct Instance {
     /// Byte for byte what the guest gets. `None`: its owner gave none, which is not the same as empty.
     pub user_data: Option<Packed>,
     /// The secret segment of NoCloud's prefix; `None` where the host has no secret to make it from.
-    pub seed: Option<String>,
+    pub seed: Option<Seed>,
     pub options: Options,
     pub nics: Shared<Vec<Nic>>,
     pub disks: Vec<Disk>,
@@ -99,7 +99,7 @@ impl Instance {
         }
         match self.options.nocloud {
             Prefix::Open => Some(NOCLOUD_URL.to_owned()),
-            Prefix::Secret => Some(format!("{NOCLOUD_URL}{}/", self.seed.as_ref()?)),
+            Prefix::Secret => Some(format!("{NOCLOUD_URL}{}/", self.seed?)),
         }
     }
 }
@@ -170,6 +170,22 @@ impl Default for Site {
     }
 }
 
+/// What nobody guesses, and each guest is told of its own; written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Seed(pub [u8; 16]);
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed")
+    }
+}
+
 /// A network interface of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nic {
@@ -187,7 +203,7 @@ pub struct Nic {
     /// Octets, where the network or the interface states it.
     pub mtu: Option<u32>,
     /// `Some`: no DHCP server hands out `addresses`, the guest must take them itself.
-    pub fixed: Option<Fixed>,
+    pub fixed: Option<Box<Fixed>>,
     pub offer: Offer,
 }
 
@@ -314,18 +330,19 @@ mod tests {
         let all = Options::default().dialects;
         let none = Dialects::default();
         let plain = Some("http://169.254.169.254/nocloud/");
-        let secret = Some("http://169.254.169.254/nocloud/s3ed/");
-        for (case, dialects, prefix, seed, expected) in [
+        let secret = Some("http://169.254.169.254/nocloud/0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a/");
+        let seed = Some(Seed([10; 16]));
+        for (case, dialects, prefix, made, expected) in [
             ("open", all, Prefix::Open, None, plain),
-            ("open, seed or not", all, Prefix::Open, Some("s3ed"), plain),
-            ("secret", all, Prefix::Secret, Some("s3ed"), secret),
+            ("open, seed or not", all, Prefix::Open, seed, plain),
+            ("secret", all, Prefix::Secret, seed, secret),
             ("secret that nobody has", all, Prefix::Secret, None, None),
-            ("off", none, Prefix::Open, Some("s3ed"), None),
+            ("off", none, Prefix::Open, seed, None),
         ] {
             let mut instance = sample::instance();
             instance.options.dialects = dialects;
             instance.options.nocloud = prefix;
-            instance.seed = seed.map(str::to_owned);
+            instance.seed = made;
             assert_eq!(instance.nocloud_url().as_deref(), expected, "{case}");
         }
     }

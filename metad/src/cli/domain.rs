@@ -176,7 +176,8 @@ impl Prepare {
             site,
             daemon: &daemon,
         };
-        let outlook = outlook(&plan, |uuid| secret.as_ref()?.seed(uuid));
+        let seed = |uuid| Some(secret.as_ref()?.seed(uuid)?.to_string());
+        let outlook = outlook(&plan, seed);
         wish.seed_url = wish.seed_url.take().or(outlook.seed_url);
         notes.extend(outlook.notes);
         notes

@@ -209,7 +209,7 @@ impl NicFields {
             addresses: self.addresses,
             subnets,
             mtu: self.mtu,
-            fixed,
+            fixed: fixed.map(Box::new),
             offer: Offer::default(),
         })
     }

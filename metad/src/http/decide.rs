@@ -138,8 +138,8 @@ pub(super) fn other(ask: &Ask<'_>) -> Reply {
 /// Answers NoCloud's `path`, which may begin with the instance's secret and must where plain paths are closed.
 fn nocloud(ask: &Ask<'_>, path: &str) -> Reply {
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
-    let seed = ask.instance.seed.as_deref();
-    let path = if seed.is_some_and(|seed| is_same(seed, first)) {
+    let seed = ask.instance.seed.map(|seed| seed.to_string());
+    let path = if seed.is_some_and(|seed| is_same(&seed, first)) {
         rest
     } else if ask.instance.options.nocloud == Prefix::Open || is_administrator(ask) {
         path

@@ -159,7 +159,7 @@ mod tests {
         ] {
             let mut nic = sample::instance().nics.remove(0);
             nic.offer = offer;
-            nic.fixed = fixed;
+            nic.fixed = fixed.map(Box::new);
             nic.addresses = ["10.0.0.5/24", "10.0.0.5/33", "fd00::5/64"]
                 .map(cidr)
                 .into();
@@ -170,10 +170,10 @@ mod tests {
     #[test]
     fn only_the_first_address_has_the_default_route() {
         let mut nic = sample::instance().nics.remove(0);
-        nic.fixed = Some(Fixed {
+        nic.fixed = Some(Box::new(Fixed {
             gateways: vec!["10.0.0.1".parse().unwrap()],
             nameservers: vec![],
-        });
+        }));
         nic.addresses = ["10.0.0.5/24", "10.0.1.5/24"].map(cidr).into();
         let has_route = |supply| {
             let Supply::Fixed { gateway, .. } = supply else {

@@ -197,9 +197,11 @@ fn build(names: Names, texts: Texts, devices: Devices) -> Instance {
                     .map(|(address, prefix)| Cidr { address, prefix })
                     .collect(),
                 network,
-                fixed: gateways.map(|gateways| Fixed {
-                    gateways,
-                    ..Fixed::default()
+                fixed: gateways.map(|gateways| {
+                    Box::new(Fixed {
+                        gateways,
+                        ..Fixed::default()
+                    })
                 }),
                 ..nic(0, None)
             })

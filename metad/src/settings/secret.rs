@@ -8,13 +8,12 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 use super::files::{self, FileError};
+use crate::instance::Seed;
 use crate::token::key::{self, LENGTH};
 use crate::token::{Key, KeyError};
 
 /// The secret's name in the state directory.
 pub(super) const NAME: &str = "secret";
-/// Octets of a seed: as many as nobody guesses, and twice as many letters in a path.
-const SEED: usize = 16;
 
 /// 32 random octets that never leave the host.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,13 +56,12 @@ impl Secret {
     }
 
     /// The secret segment of an instance's NoCloud prefix: the same for as long as the secret and the UUID are.
-    pub fn seed(&self, instance: Uuid) -> Option<String> {
+    pub fn seed(&self, instance: Uuid) -> Option<Seed> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).ok()?;
         mac.update(b"nocloud");
         mac.update(instance.as_bytes());
         let digest = mac.finalize().into_bytes();
-        let octets = digest.iter().take(SEED);
-        Some(octets.map(|octet| format!("{octet:02x}")).collect())
+        digest.first_chunk().copied().map(Seed)
     }
 }
 
@@ -81,10 +79,10 @@ mod tests {
         let secret = Secret::with_key([7; LENGTH]);
         // HMAC-SHA256 by another implementation, cut to half.
         let expected = "55af7ba385c782aa22c74daf66ebd208";
-        assert_eq!(secret.seed(ours).as_deref(), Some(expected));
-        assert_ne!(secret.seed(other).as_deref(), Some(expected));
+        assert_eq!(secret.seed(ours).unwrap().to_string(), expected);
+        assert_ne!(secret.seed(other).unwrap().to_string(), expected);
         let stranger = Secret::with_key([8; LENGTH]);
-        assert_ne!(stranger.seed(ours).as_deref(), Some(expected));
+        assert_ne!(stranger.seed(ours).unwrap().to_string(), expected);
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn yaml_and_json_say_the_same() {
         gateways: vec!["10.1.2.1".parse().unwrap(), "fd00::ff".parse().unwrap()],
         nameservers: vec!["10.9.9.1".parse().unwrap()],
     };
-    assert_eq!(nics[0].fixed, Some(fixed));
+    assert_eq!(nics[0].fixed.as_deref(), Some(&fixed));
     assert_eq!(nics[1].mac.to_string(), "52:54:00:12:34:57");
     assert_eq!(nics[1].fixed, None);
 }

@@ -107,8 +107,9 @@ fn what_was_kept_before_the_start_belongs_to_its_uuid_alone() {
         let resolution = resolve(&mut inventory);
         let found = read(&resolution, "web1", "latest", "meta-data/instance-type");
         assert_eq!(found.as_deref(), Some(expected), "{case}");
-        let seed = resolution.snapshot.instances["web1"].instance.seed.clone();
-        let of_web1 = seed.as_deref() == Some("55af7ba385c782aa22c74daf66ebd208");
+        let seed = resolution.snapshot.instances["web1"].instance.seed;
+        let of_web1 =
+            seed.is_some_and(|seed| seed.to_string() == "55af7ba385c782aa22c74daf66ebd208");
         assert_eq!(of_web1, uuid == WEB1, "{case}: {seed:?}");
         let problem = ("FILE".to_owned(), "it is torn".to_owned());
         assert!(resolution.snapshot.problems.contains(&problem), "{case}");

@@ -35,13 +35,13 @@ fn known(instance: &mut Instance) {
         nameservers: vec!["192.168.122.1".parse().unwrap()],
         ..Offer::default()
     };
-    instance.nics[1].fixed = Some(Fixed {
+    instance.nics[1].fixed = Some(Box::new(Fixed {
         gateways: vec![],
         nameservers: vec![
             "10.0.0.53".parse().unwrap(),
             "192.168.122.1".parse().unwrap(),
         ],
-    });
+    }));
 }
 
 #[test]

@@ -27,10 +27,10 @@ fn fixed(instance: &mut Instance) {
         announced: true,
         ..Offer::default()
     };
-    instance.nics[1].fixed = Some(Fixed {
+    instance.nics[1].fixed = Some(Box::new(Fixed {
         gateways: vec!["10.0.0.1".parse().unwrap()],
         nameservers: vec!["10.0.0.53".parse().unwrap()],
-    });
+    }));
 }
 
 #[test]

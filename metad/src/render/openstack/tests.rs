@@ -199,10 +199,10 @@ fn network_data_says_how_each_nic_comes_by_its_addresses() {
         ..Offer::default()
     };
     instance.nics[1].addresses = vec![cidr("10.0.0.5", 24), cidr("fd00::5", 64)];
-    instance.nics[1].fixed = Some(Fixed {
+    instance.nics[1].fixed = Some(Box::new(Fixed {
         gateways: vec![host("10.0.0.1"), host("fd00::1")],
         nameservers: vec![host("10.0.0.53")],
-    });
+    }));
     let answers = render::answers(&instance, 0);
     let text = read(&answers, "2015-10-15", "network_data.json").unwrap();
     let mut found: Value = serde_json::from_str(&text).unwrap();

@@ -151,10 +151,10 @@ fn network_config_is_made_only_without_dhcp_and_never_over_the_owners() {
     let mut fixed = with_first(|nic| {
         nic.addresses = vec![cidr("10.1.0.7/16"), cidr("fd00::7/64")];
         nic.mtu = Some(1400);
-        nic.fixed = Some(Fixed {
+        nic.fixed = Some(Box::new(Fixed {
             gateways: vec!["10.1.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
             nameservers: vec!["10.1.0.2".parse().unwrap()],
-        });
+        }));
     });
     let read: Value = serde_json::from_str(&config(&fixed)).unwrap();
     assert_eq!(
