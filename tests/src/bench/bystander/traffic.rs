@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use super::{FROM, MIB, SOON, TO};
 use crate::lab::Guest;
 
-const PORT: u16 = 5_001;
+/// Each time another: what another thread has just forked holds our sockets, closed or not, until it runs its own program.
+const ANY_PORT: u16 = 0;
 /// Octets of a datagram.
 const DATAGRAM: usize = 1_400;
 /// How long the last datagrams may take.
@@ -34,8 +35,9 @@ impl Carried {
 
 /// One connection.
 pub(super) fn tcp(from: &Guest, to: &Guest, octets: usize) -> Result<Carried> {
-    let listener = to.space().within(|| TcpListener::bind((TO, PORT)))??;
-    let mut out = from.space().connect(TO, PORT, SOON)??;
+    let listener = to.space().within(|| TcpListener::bind((TO, ANY_PORT)))??;
+    let port = listener.local_addr()?.port();
+    let mut out = from.space().connect(TO, port, SOON)??;
     let (mut taken, _) = listener.accept().context("no connection")?;
     taken.set_read_timeout(Some(SOON))?;
     let started = Instant::now();
@@ -65,9 +67,11 @@ pub(super) fn tcp(from: &Guest, to: &Guest, octets: usize) -> Result<Carried> {
 
 /// Datagrams as fast as they go; those that arrive count.
 pub(super) fn udp(from: &Guest, to: &Guest, datagrams: usize) -> Result<Carried> {
-    let taking = to.space().within(|| UdpSocket::bind((TO, PORT)))??;
-    let sending = from.space().within(|| UdpSocket::bind((FROM, 0)))??;
-    sending.connect((TO, PORT))?;
+    let taking = to.space().within(|| UdpSocket::bind((TO, ANY_PORT)))??;
+    let sending = from
+        .space()
+        .within(|| UdpSocket::bind((FROM, ANY_PORT)))??;
+    sending.connect(taking.local_addr()?)?;
     taking.set_read_timeout(Some(GLANCE))?;
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
