@@ -74,7 +74,9 @@ impl FieldValue {
             Self::Date(date) => {
                 let _to_memory = write!(into, "{}", HttpDate::from(date));
             }
-            Self::Tag(tag) => tag.write(into),
+            Self::Tag(tag) => {
+                let _to_memory = write!(into, "{tag}");
+            }
         }
     }
 

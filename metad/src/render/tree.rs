@@ -47,13 +47,6 @@ impl ETag {
         hasher.write(octets);
         Self(hasher.finish())
     }
-
-    /// Writes it as it is printed.
-    pub fn write(self, into: &mut Vec<u8>) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digits = (0..16).rev().map(|place| self.0 >> (4 * place) & 0xf);
-        into.extend(digits.filter_map(|digit| DIGITS.get(usize::try_from(digit).ok()?)));
-    }
 }
 
 impl fmt::Display for ETag {
