@@ -35,6 +35,7 @@ mod records;
 mod scale;
 mod siege;
 mod spoof;
+mod starting;
 pub(crate) mod taps;
 mod together;
 mod up;

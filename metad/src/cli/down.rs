@@ -30,13 +30,13 @@ struct Stopped {
 
 /// Stops the daemon, removes what is left, and says so.
 pub(super) fn run(config: &Config, purge: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let asked = stop::ask(config)?;
+    let mut asked = stop::ask(config)?;
     // Claimed before anything is touched, so that no daemon starts meanwhile.
     let unclean = Claim::was_taken(&config.run_dir());
     let (claim, force) = match Claim::is_kept(&config.run_dir()) {
         true => {
             let (name, run_dir) = (config.name.as_str(), config.run_dir());
-            let (claim, force) = stop::claim(name, &run_dir, &asked, Patience::default())?;
+            let (claim, force) = stop::claim(name, &run_dir, &mut asked, Patience::default())?;
             (Some(claim), force)
         }
         false => (None, None),

@@ -6,6 +6,7 @@ mod host;
 mod house;
 mod ready;
 mod rooms;
+mod signals;
 mod sockets;
 mod sources;
 
@@ -19,6 +20,7 @@ use tokio::net::UnixListener;
 
 use self::ground::{Ground, Past};
 use self::rooms::{Heirloom, Stand, Start};
+use self::signals::Signals;
 use crate::admin::{self, Claim};
 use crate::conductor::LedgerFile;
 use crate::config::Config;
@@ -52,15 +54,17 @@ pub fn serve(config: Config, manner: Manner) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
+        // Before anything is made that would have to be removed.
+        let signals = Signals::new().context("cannot hear signals")?;
         match manner.take_over {
-            Some(patience) => follow(config, manner, patience).await,
-            None => begin(config, manner).await,
+            Some(patience) => follow(config, manner, signals, patience).await,
+            None => begin(config, manner, signals).await,
         }
     })
 }
 
 /// Begins as the only one of its name.
-async fn begin(config: Config, manner: Manner) -> Result<()> {
+async fn begin(config: Config, manner: Manner, signals: Signals) -> Result<()> {
     let run_dir = config.run_dir();
     let past = match Claim::was_taken(&run_dir) || Datapath::is_pinned(&config) {
         true => Past::Left,
@@ -68,12 +72,17 @@ async fn begin(config: Config, manner: Manner) -> Result<()> {
     };
     let mut claim = Claim::take(&run_dir)?;
     let mut made = Made::default();
-    let served = serve_claimed(&config, &mut claim, past, &mut made).await;
+    let served = serve_claimed(&config, &mut claim, past, signals, &mut made).await;
     end(&config, manner, claim, &made, served).await
 }
 
 /// Begins beside a running daemon of its name. As long as that one serves, nothing of a failed attempt is to be seen.
-async fn follow(config: Config, manner: Manner, patience: Duration) -> Result<()> {
+async fn follow(
+    config: Config,
+    manner: Manner,
+    signals: Signals,
+    patience: Duration,
+) -> Result<()> {
     let run_dir = config.run_dir();
     admin::trust(&run_dir)?;
     let inheritance = inherit(&admin::successor_in(&run_dir)).await?;
@@ -97,6 +106,7 @@ async fn follow(config: Config, manner: Manner, patience: Duration) -> Result<()
             successor: listens(successor).context(what)?,
             conversation,
         }),
+        signals,
     };
     sockets::keep(&stand.doors);
     let served = rooms::serve(&config, &mut claim, stand).await;
@@ -229,6 +239,7 @@ async fn serve_claimed(
     config: &Config,
     claim: &mut Claim,
     past: Past,
+    signals: Signals,
     made: &mut Made,
 ) -> Result<Ending> {
     let file = LedgerFile::new(config.ledger());
@@ -250,6 +261,7 @@ async fn serve_claimed(
         doors,
         start: Start::Alone(ledger.unwrap_or_default()),
         heirloom: None,
+        signals,
     };
     rooms::serve(config, claim, stand).await
 }

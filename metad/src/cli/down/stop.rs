@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::admin::{Claim, Client, ClientError, Error, Holder, State};
 use crate::cli::block_on;
-use crate::config::Config;
+use crate::config::{Config, SOCKET};
 
 /// Time between two looks at the claim.
 const LOOKS: Duration = Duration::from_millis(50);
@@ -73,14 +73,15 @@ pub(super) fn ask(config: &Config) -> Result<Asked> {
     }
 }
 
-/// Waits until the daemon has let go of its name, and sees to it that it does. Says why where it took force.
+/// Waits until the daemon has let go of its name, and sees to it that it does. One that could not be asked, since it was
+/// starting, is asked as soon as it can be. Says why where it took force.
 ///
 /// # Errors
 /// The name cannot be had, or the daemon outlives everything.
 pub(super) fn claim(
     name: &str,
     run_dir: &Path,
-    asked: &Asked,
+    asked: &mut Asked,
     patience: Patience,
 ) -> Result<(Claim, Option<String>)> {
     let mut force = None;
@@ -97,7 +98,12 @@ pub(super) fn claim(
             }
         ));
     }
-    if let Some(claim) = free_within(run_dir, patience.ends)? {
+    let ask_again = || {
+        if *asked == Asked::Nobody && ends_now(run_dir) {
+            *asked = Asked::Ends;
+        }
+    };
+    if let Some(claim) = free_within(run_dir, patience.ends, ask_again)? {
         return Ok((claim, force));
     }
     if let Some(holder) = Holder::of(run_dir) {
@@ -108,7 +114,7 @@ pub(super) fn claim(
             patience.ends.as_secs()
         ));
     }
-    if let Some(claim) = free_within(run_dir, patience.dies)? {
+    if let Some(claim) = free_within(run_dir, patience.dies, || {})? {
         return Ok((claim, force));
     }
     let (whom, how) = match Holder::of(run_dir) {
@@ -132,12 +138,25 @@ pub(super) fn claim(
     ))
 }
 
-/// Takes the name as soon as it is free. `None`: it is not within this time.
-fn free_within(run_dir: &Path, limit: Duration) -> Result<Option<Claim>> {
+/// Whether a daemon of this run directory can be asked to end by now, and was.
+fn ends_now(run_dir: &Path) -> bool {
+    let socket = run_dir.join(SOCKET);
+    socket.exists() && block_on(Client::new(&socket).stop()).is_ok_and(|asked| asked.is_ok())
+}
+
+/// Takes the name as soon as it is free. `None`: it is not within this time. Does something else between two looks.
+fn free_within(
+    run_dir: &Path,
+    limit: Duration,
+    mut meanwhile: impl FnMut(),
+) -> Result<Option<Claim>> {
     let deadline = Instant::now() + limit;
     loop {
         match Claim::take(run_dir) {
-            Err(Error::Taken { .. }) if Instant::now() < deadline => std::thread::sleep(LOOKS),
+            Err(Error::Taken { .. }) if Instant::now() < deadline => {
+                meanwhile();
+                std::thread::sleep(LOOKS);
+            }
             Err(Error::Taken { .. }) => return Ok(None),
             claimed => return Ok(Some(claimed?)),
         }
@@ -241,7 +260,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let run_dir = dir.path().join("run");
             let (mut process, holder) = holder(&run_dir, &script);
-            let asked = if silent {
+            let mut asked = if silent {
                 Asked::Silent(holder)
             } else {
                 Asked::Ends
@@ -250,7 +269,7 @@ mod tests {
                 ends,
                 dies: GENEROUS,
             };
-            let (_claim, force) = claim("lab", &run_dir, &asked, patience).unwrap();
+            let (_claim, force) = claim("lab", &run_dir, &mut asked, patience).unwrap();
             let ended = process.0.wait().unwrap();
             assert_eq!(ended.signal(), Some(expected.as_raw()), "{case}");
             let told = word.is_none_or(|word| force.as_deref().is_some_and(|it| it.contains(word)));
@@ -266,7 +285,7 @@ mod tests {
             ends: Duration::ZERO,
             dies: Duration::ZERO,
         };
-        let (_claim, force) = claim("lab", &run_dir, &Asked::Nobody, patience).unwrap();
+        let (_claim, force) = claim("lab", &run_dir, &mut Asked::Nobody, patience).unwrap();
         assert_eq!(force, None);
     }
 
@@ -281,7 +300,7 @@ mod tests {
             ends: Duration::ZERO,
             dies: Duration::ZERO,
         };
-        let error = claim("lab", &run_dir, &Asked::Ends, patience).unwrap_err();
+        let error = claim("lab", &run_dir, &mut Asked::Ends, patience).unwrap_err();
         let told = error.to_string();
         assert!(
             told.contains("not to be found still holds its name"),

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal as on};
 use tokio::sync::watch;
 
 use crate::conductor::Progress;
@@ -140,16 +139,6 @@ fn say(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "cannot notify the service manager");
     }
-}
-
-/// Waits for SIGTERM or SIGINT and returns its name.
-pub(super) async fn signal() -> io::Result<&'static str> {
-    let (mut terminate, mut interrupt) =
-        (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The rooms of a daemon, opened in order and closed in reverse.
 
+mod end;
+
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
@@ -11,8 +13,10 @@ use tokio::net::UnixListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use self::end::until_end;
 use super::host::Daemon;
 use super::house::House;
+use super::signals::Signals;
 use super::sockets::Door;
 use super::sources::Sources;
 use super::{Ending, descriptors, ready};
@@ -39,6 +43,7 @@ pub(super) struct Stand {
     pub(super) doors: Vec<Door>,
     pub(super) start: Start,
     pub(super) heirloom: Option<Heirloom>,
+    pub(super) signals: Signals,
 }
 
 /// Who else is there while a daemon comes up.
@@ -70,11 +75,14 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         doors,
         start,
         heirloom,
+        mut signals,
     } = stand;
     let (signer, tokens) = (open_signer(config)?, Tokens::open(&config.token_key())?);
     let (stop, stopped) = watch::channel(false);
     let mut slow = SlowSide::open(config, datapath, stopped.clone()).await?;
-    slow.come_up(config, start).await?;
+    if let Some(signal) = slow.come_up(config, start, &mut signals).await? {
+        return slow.turn_back(signal, heirloom.is_some(), &stop).await;
+    }
 
     let house = House::new(
         slow.helm.clone(),
@@ -128,7 +136,15 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         }
     };
     let decided = house.begin_to_end();
-    let ended = until_end(&stop, &mut slow.conducting, listening, decided, let_go).await;
+    let ended = until_end(
+        &stop,
+        signals,
+        &mut slow.conducting,
+        listening,
+        decided,
+        let_go,
+    )
+    .await;
     elder.abort();
     slow.close();
     if let Err(error) = door.await.context("the admin socket's task failed")? {
@@ -215,8 +231,14 @@ impl SlowSide {
         })
     }
 
-    /// Has it act where it is the only one, and waits until what it knows is worth serving.
-    async fn come_up(&mut self, config: &Config, start: Start) -> Result<()> {
+    /// Has it act where it is the only one, and waits until what it knows is worth serving. Returns the signal that ends it
+    /// before.
+    async fn come_up(
+        &mut self,
+        config: &Config,
+        start: Start,
+        signals: &mut Signals,
+    ) -> Result<Option<&'static str>> {
         let (helm, progress) = (&self.helm, &self.outputs.progress);
         let up = async {
             match start {
@@ -230,12 +252,36 @@ impl SlowSide {
             }
         };
         tokio::select! {
-            up = up => up,
+            up = up => up.map(|()| None),
+            signal = signals.end() => Ok(Some(signal)),
             ended = &mut self.conducting => {
                 ended.context("the conductor failed")??;
                 anyhow::bail!("the conductor ended before anybody was served")
             }
         }
+    }
+
+    /// Ends before anybody was served.
+    ///
+    /// # Errors
+    /// It was to follow another daemon, which serves on.
+    async fn turn_back(
+        mut self,
+        signal: &'static str,
+        follows: bool,
+        stop: &watch::Sender<bool>,
+    ) -> Result<Ending> {
+        tracing::info!(signal, "ending before guests were answered");
+        stop.send_replace(true);
+        // What it has begun to write, nobody removes meanwhile.
+        let ended = (&mut self.conducting).await;
+        self.close();
+        anyhow::ensure!(
+            !follows,
+            "{signal} ended this metad before it took over: the running one serves on"
+        );
+        ended.context("the conductor failed")??;
+        Ok(Ending::Signal)
     }
 
     /// What the listener asks of the rooms.
@@ -309,80 +355,4 @@ fn open_signer(config: &Config) -> Result<Signer> {
         host.nodename().to_string_lossy()
     );
     Ok(Signer::open(&config.state_dir(), &name, &config.issuer())?)
-}
-
-/// Waits for a signal, for the administrator, or for a room to fail; then until it is `decided` whose the rooms are; then
-/// ends the others. Returns the signal. `let_go` is called once the end has begun; the last guests may take their time.
-async fn until_end(
-    stop: &watch::Sender<bool>,
-    conducting: &mut JoinHandle<Result<()>>,
-    mut listening: JoinHandle<Result<()>>,
-    decided: impl Future<Output = ()>,
-    let_go: impl FnOnce(),
-) -> Result<Option<&'static str>> {
-    let mut stopped = stop.subscribe();
-    let mut signalled = None;
-    let (mut conducted, mut listened) = (None, None);
-    let mut failed = Ok(());
-    // Nothing returns from here before the others are told: they would be waited for without end.
-    tokio::select! {
-        signal = ready::signal() => match signal {
-            Ok(signal) => {
-                signalled = Some(signal);
-                tracing::info!(signal, "ending");
-            }
-            Err(error) => failed = Err(error).context("cannot wait for a signal"),
-        },
-        _ = stopped.wait_for(|stop| *stop) => {}
-        ended = &mut *conducting => conducted = Some(ended),
-        ended = &mut listening => listened = Some(ended),
-    }
-    decided.await;
-    ready::tell_ending();
-    stop.send_replace(true);
-    let_go();
-    // A room that was told of the end may have come to its own before this task was: the guests of the others are
-    // waited for all the same.
-    let listened = match listened {
-        Some(ended) => ended,
-        None => listening.await,
-    };
-    let conducted = match conducted {
-        Some(ended) => ended,
-        None => conducting.await,
-    };
-    failed?;
-    listened.context("the listener failed")??;
-    conducted.context("the conductor failed")??;
-    Ok(signalled)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_conductor_that_ends_first_cuts_no_guest_off() {
-        // Which of two ends is seen first is chance.
-        for _ in 0..32 {
-            let stop = watch::Sender::new(true);
-            let mut conducting = tokio::spawn(async { Ok(()) });
-            let answered = Arc::new(AtomicBool::new(false));
-            let last = Arc::clone(&answered);
-            let listening = tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                last.store(true, Ordering::Release);
-                Ok(())
-            });
-            while !conducting.is_finished() {
-                tokio::task::yield_now().await;
-            }
-            until_end(&stop, &mut conducting, listening, async {}, || {})
-                .await
-                .unwrap();
-            assert!(answered.load(Ordering::Acquire), "the last guest");
-        }
-    }
 }

@@ -76,4 +76,13 @@ impl Daemon {
     pub fn heir(&self) -> Result<Child> {
         self.spawn(&["--take-over"])
     }
+
+    /// Starts it, and does not wait until it is ready.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn begin(&mut self) -> Result<()> {
+        self.child = Some(self.spawn(&[])?);
+        Ok(())
+    }
 }
