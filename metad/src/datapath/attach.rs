@@ -216,7 +216,7 @@ impl Attachments {
             names::GUEST_INGRESS
         };
         let holds = kernel.id_of(program).map(|id| match self.by {
-            AttachedBy::Tcx => tcx::has(interface, id),
+            AttachedBy::Tcx => tcx::has(&interface.name, id),
             AttachedBy::Clsact => filters::has(interface.index, id),
         });
         match holds {

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::{HashMap, MapData};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifier, TcAttachType};
-use metad_tests::lab::{Daemon, Guest, Lab, Settings};
+use metad_tests::frames::mac_text;
+use metad_tests::lab::{Daemon, Guest, Lab, Namespace, Settings};
 use metad_tests::needs;
 use serde_json::Value;
 
@@ -244,6 +245,42 @@ fn interfaces_that_are_followed_no_more_lose_their_program_at_the_next_start() -
         let filters = lab.host().output("tc filter show dev tap-bob ingress")?;
         ensure!(!filters.contains("guest_ingress"), "{attach}: {filters}");
         assert_eq!(programs_on(&lab, "tap-bob")?, Vec::<u32>::new(), "{attach}");
+    }
+    Ok(())
+}
+
+/// The link goes along with the tap, and says the index that it had: that of another tap by now.
+#[test]
+fn the_program_of_a_tap_that_was_moved_away_is_not_taken_for_its_successors() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    for attach in ["auto", "clsact"] {
+        let (lab, alice, bob, mut daemon) = killed(attach)?;
+        let elsewhere = Namespace::new(&format!("{}-elsewhere", lab.name()))?;
+        let tap = alice.interface();
+        let index = lab.host().index_of(tap)?;
+        lab.host()
+            .ip(&format!("link set {tap} netns {}", elsewhere.name()))?;
+        elsewhere.ip(&format!("link set {tap} up"))?;
+        bob.unplug(&lab)?;
+        lab.host().ip(&format!(
+            "link add {} index {index} type veth peer name eth0 netns {} address {}",
+            bob.interface(),
+            bob.space().name(),
+            mac_text(bob.mac()),
+        ))?;
+        lab.host()
+            .ip(&format!("link set {} master br0 up", bob.interface()))?;
+        bob.ip("link set eth0 up")?;
+        bob.ip("address add 10.77.0.6/24 dev eth0")?;
+        bob.ip("route add default via 10.77.0.1")?;
+        let log = next(&mut daemon, &["bob"])?;
+        ensure!(log.contains(GOING_ON), "{attach}: {log}");
+        gets_its_own(&bob).context(attach)?;
+        let left = elsewhere.within(|| SchedClassifier::query_tcx(tap, TcAttachType::Ingress))?;
+        let left = left.map_or(0, |(_, programs)| programs.len());
+        assert_eq!(left, 0, "{attach}: programs on a tap that is elsewhere");
     }
     Ok(())
 }

@@ -10,7 +10,6 @@ use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 
 use super::{AttachError, pins};
 use crate::config::Config;
-use crate::interfaces::Interface;
 
 /// Puts the program into the link that an earlier daemon has left, or into a new one.
 pub(super) fn attach(
@@ -22,10 +21,11 @@ pub(super) fn attach(
 ) -> Result<PinnedLink, AttachError> {
     let path = pins::link_path(config, ifindex);
     if path.exists() {
-        match replace(classifier, &path) {
+        match replace(classifier, &path, interface) {
             Ok(link) => return Ok(link),
             Err(why) => {
-                // The interface that it was for is gone; another one has its index now.
+                // The interface that it was for is gone, or was moved to another namespace and has taken its link along;
+                // another one has its index now.
                 tracing::debug!(interface, why, "the link of an earlier daemon is of no use");
                 let _ = fs::remove_file(&path);
             }
@@ -55,7 +55,11 @@ pub(super) fn attach(
 }
 
 /// Swaps the program of a link; each frame meets the one or the other.
-fn replace(classifier: &mut SchedClassifier, path: &Path) -> Result<PinnedLink, String> {
+fn replace(
+    classifier: &mut SchedClassifier,
+    path: &Path,
+    interface: &str,
+) -> Result<PinnedLink, String> {
     let found = PinnedLink::from_pin(path).map_err(|error| error.to_string())?;
     let found: SchedClassifierLink = FdLink::from(found)
         .try_into()
@@ -64,15 +68,20 @@ fn replace(classifier: &mut SchedClassifier, path: &Path) -> Result<PinnedLink, 
     let id = classifier.attach_to_link(found).map_err(text)?;
     // The pin goes on holding it.
     drop(classifier.take_link(id).map_err(text)?);
-    PinnedLink::from_pin(path).map_err(|error| error.to_string())
+    let program = classifier.info().map_err(text)?.id();
+    match has(interface, program) {
+        Ok(true) => PinnedLink::from_pin(path).map_err(|error| error.to_string()),
+        Ok(false) => Err("it holds the program to another interface".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Whether the program with this number sits on the interface.
 ///
 /// # Errors
 /// The kernel does not say.
-pub(super) fn has(interface: &Interface, program: u32) -> io::Result<bool> {
-    let asked = SchedClassifier::query_tcx(&interface.name, TcAttachType::Ingress);
+pub(super) fn has(interface: &str, program: u32) -> io::Result<bool> {
+    let asked = SchedClassifier::query_tcx(interface, TcAttachType::Ingress);
     let (_, programs) = asked.map_err(io::Error::other)?;
     Ok(programs.iter().any(|found| found.id() == program))
 }
