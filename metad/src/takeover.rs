@@ -104,7 +104,9 @@ pub enum TakeOverError {
         /// Its process, where that is to be found.
         holder: Option<Holder>,
     },
-    #[error("the running metad ended while it was being taken over")]
+    #[error(
+        "the running metad ended while it was being taken over\nhelp: nobody answers guests now; start one with `metad serve`, without --take-over"
+    )]
     Gone(#[source] io::Error),
     #[error("the running metad has gone on serving: this one took too long")]
     TooLate,
