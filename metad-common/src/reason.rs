@@ -38,7 +38,6 @@ reasons! {
     Truncated "truncated" "A packet to the metadata address ended inside its headers.";
     BadSource "bad-source" "The source address is none that can be answered.";
     ForgedSource "forged-source" "A guest used the metadata address as its own source address.";
-    NotUnicast "not-unicast" "A packet to the metadata address was sent to a group MAC address.";
     VlanTagged "vlan-tagged" "A frame for the metadata address carried a VLAN tag, or any frame more than are looked behind.";
     ArpClaim "arp-claim" "A guest claimed the metadata address in ARP.";
     ArpNotRequest "arp-not-request" "An ARP message about the metadata address was no request.";

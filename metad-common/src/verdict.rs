@@ -74,7 +74,7 @@ pub struct Segment {
 
 impl Segment {
     /// The MAC address that answers come from: the one that the guest wrote to, or `own`, the interface's, where that one
-    /// is a group's.
+    /// is a group's. A neighbour can have a guest take such a one for its router's, or for that of the metadata address.
     #[inline(always)]
     pub fn answers_from(&self, own: [u8; 6]) -> [u8; 6] {
         if self.asked_mac[0] & 1 == 1 {
@@ -163,10 +163,6 @@ fn tcp_segment<F: Frame + ?Sized>(
         .octets::<12>(offset::ETH_DESTINATION)
         .ok_or(Reason::Truncated)?;
     let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = macs;
-    // A forged advertisement can have a guest write to a group MAC address over IPv6. ARP's claims never get that far.
-    if d0 & 1 == 1 && service.ipv6().is_none() {
-        return Err(Reason::NotUnicast);
-    }
     let [g0, g1, p0, p1] = frame
         .octets::<4>(tcp + offset::SOURCE_PORT)
         .ok_or(Reason::Truncated)?;

@@ -65,9 +65,13 @@ fn tagged(frame: &[u8], tags: &[[u8; 2]]) -> Vec<u8> {
 }
 
 fn delivered(opens: bool) -> Verdict {
+    delivered_to(ASKED_MAC, opens)
+}
+
+fn delivered_to(asked_mac: [u8; 6], opens: bool) -> Verdict {
     Verdict::Deliver(Segment {
         service: Service::Ipv4,
-        asked_mac: ASKED_MAC,
+        asked_mac,
         guest_mac: GUEST_MAC,
         guest_address: Address::of_ipv4(GUEST),
         guest_port: [0x9c, 0x40],
@@ -163,9 +167,9 @@ fn tcp_to_the_metadata_address_is_delivered_and_nothing_else() {
             Pass,
         ),
         (
-            "group mac",
-            with(ask(), &[(0, 0xff)]),
-            Drop(Reason::NotUnicast),
+            "to a group's mac, as a neighbour may have it",
+            [&[0xff; 6][..], &ask()[6..]].concat(),
+            delivered_to([0xff; 6], true),
         ),
         (
             "from 0.0.0.0",

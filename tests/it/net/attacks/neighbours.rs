@@ -92,6 +92,50 @@ fn a_guest_that_claims_the_gateway_hears_nothing_of_metadata() -> Result<()> {
     .report()
 }
 
+/// To a group's address, everybody on the bridge hears what the victim sends, and nobody takes it for its own.
+#[test]
+fn a_guest_that_puts_a_group_in_the_gateways_place_cuts_nobody_off() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let (lab, victim, attacker) = scene()?;
+    let daemon = lab.serve(&Settings::default())?;
+    daemon.seated(&["victim", "attacker"])?;
+    let wire = attacker.wire()?;
+    let mut leaked = 0;
+    for group in [
+        [0xff; 6],
+        [0x01, 0, 0x5e, 0, 0, 5],
+        [0x33, 0x33, 0, 0, 0, 1],
+    ] {
+        let mut lie = claim(group, GATEWAY);
+        lie.splice(6..12, attacker.mac());
+        // Refused at once, and the victim knows the gateway from then on.
+        let _refused = victim.space().connect(GATEWAY, 9, SOON)?;
+        until("a victim that believes the claim", SOON, || {
+            wire.send(&lie).ok()?;
+            let known = victim.space().output("ip neighbour show dev eth0").ok()?;
+            let theirs = |line: &str| line.starts_with(&format!("{GATEWAY} "));
+            let entry = known.lines().find(|line| theirs(line))?;
+            entry.contains(&mac_text(group)).then_some(())
+        })?;
+        victim.ip(&format!(
+            "neighbour replace {GATEWAY} lladdr {} dev eth0 nud permanent",
+            mac_text(group)
+        ))?;
+        leaked += victim_alone_is_told(&victim, &wire)?;
+        victim.ip(&format!("neighbour delete {GATEWAY} dev eth0"))?;
+        gets_its_own(&victim)?;
+    }
+    Attack {
+        name: "ARP that puts a group's MAC in the router's place, which the victim believes",
+        tries: 3 * ROUNDS,
+        leaked,
+        stopped_by: "the victim's own tap takes its frames to the metadata address, whatever MAC it writes to",
+    }
+    .report()
+}
+
 /// The address that a NIC gives itself (RFC 4291, appendix A).
 fn link_local(guest: &Guest) -> Ipv6Addr {
     let [a, b, c, d, e, f] = guest.mac().map(u16::from);
