@@ -11,6 +11,11 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Interfaces that are remembered. More than a host has; a guest cannot make any.
 const MAX: usize = 16_384;
 
+/// All interfaces together may ring so often at once, and then once in so long. A reading tells of everybody, whoever asked
+/// for it, and costs the more the more guests there are.
+const AT_ONCE: u32 = 32;
+const EACH: Duration = Duration::from_secs(2);
+
 /// How long the news of a tap may take: its guest can be heard before them, and is known once they are here.
 const UNDER_WAY: Duration = Duration::from_millis(300);
 
@@ -20,9 +25,11 @@ pub(super) struct Doorbell {
     interfaces: BTreeMap<u32, Patience>,
     /// When those were first heard whom a source has named, and whose tap is not known yet.
     expected: BTreeMap<Mac, Instant>,
+    /// When [`AT_ONCE`] rings will be there again for all.
+    full: Option<Instant>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Patience {
     next: Instant,
     wait: Duration,
@@ -46,23 +53,29 @@ impl Doorbell {
     pub(super) fn rings(&mut self, ifindex: u32, now: Instant) -> bool {
         self.interfaces
             .retain(|_, patience| now < patience.next + LONGEST);
-        let full = self.interfaces.len() >= MAX;
-        let Some(patience) = self.interfaces.get_mut(&ifindex) else {
-            if !full {
-                let patience = Patience {
-                    next: now + FIRST,
-                    wait: FIRST,
-                };
-                self.interfaces.insert(ifindex, patience);
-            }
-            return !full;
+        let before = self.interfaces.get(&ifindex).copied();
+        let may = match before {
+            Some(patience) => now >= patience.next,
+            None => self.interfaces.len() < MAX,
         };
-        if now < patience.next {
+        // One that is not heard for others' sake may try again at once.
+        if !may || !self.takes_turn(now) {
             return false;
         }
-        patience.wait = (patience.wait * 2).min(LONGEST);
-        patience.next = now + patience.wait;
+        let wait = before.map_or(FIRST, |patience| (patience.wait * 2).min(LONGEST));
+        let next = now + wait;
+        self.interfaces.insert(ifindex, Patience { next, wait });
         true
+    }
+
+    /// Takes one of the rings that all interfaces have together, if there is one.
+    fn takes_turn(&mut self, now: Instant) -> bool {
+        let full = self.full.map_or(now, |full| full.max(now)) + EACH;
+        let may = full <= now + EACH * AT_ONCE;
+        if may {
+            self.full = Some(full);
+        }
+        may
     }
 }
 
@@ -78,8 +91,34 @@ mod tests {
         let heard = (0..36_000_u32)
             .filter(|tick| doorbell.rings(7, start + FIRST * *tick))
             .count();
-        assert!(doorbell.rings(8, start), "another interface is heard");
+        let end = start + FIRST * 36_000;
+        assert!(doorbell.rings(8, end), "another interface is heard");
         assert!((120..=130).contains(&heard), "{heard} readings in an hour");
+    }
+
+    /// Each is heard rarely, but there are many, and each time all is read.
+    #[test]
+    fn strangers_on_many_interfaces_are_heard_no_oftener_together_than_the_sources_can_bear() {
+        let mut doorbell = Doorbell::default();
+        let start = Instant::now();
+        let mut heard = Vec::new();
+        // A hundred seconds of a report every 100 ms on each of 100.
+        for tick in 0..1_000_u32 {
+            let now = start + FIRST * tick;
+            heard.extend((0..100).filter(|it| doorbell.rings(*it, now)).map(|_| now));
+        }
+        let most = usize::try_from(AT_ONCE).unwrap() + 50;
+        assert!((most - 5..=most).contains(&heard.len()), "{}", heard.len());
+        // Whoever comes now is told of by a reading that somebody gets before long.
+        let gaps = heard.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(gaps.max().unwrap() <= EACH + FIRST);
+        assert!(
+            doorbell.rings(500, start + FIRST * 1_000 + EACH),
+            "a new one"
+        );
+        let quiet = start + LONGEST * 100;
+        let at_once = (0..500).filter(|it| doorbell.rings(*it, quiet)).count();
+        assert_eq!(at_once, usize::try_from(AT_ONCE).unwrap(), "after a rest");
     }
 
     #[test]
