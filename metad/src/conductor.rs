@@ -111,6 +111,8 @@ pub struct Conductor {
     /// Whether something has changed since the consequences were last drawn. An interface tells of much that is nothing to
     /// us: four times while a tap is made.
     stirred: bool,
+    /// Whether an interface has changed since the programs last followed.
+    replugged: bool,
     /// Interfaces that went since the consequences were last drawn.
     gone: BTreeSet<u32>,
     /// The link into metad's namespace is gone, whatever has its name or its index now.
@@ -135,6 +137,7 @@ impl Conductor {
             pace: Pace::default(),
             slack: Slack::default(),
             stirred: false,
+            replugged: false,
             gone: BTreeSet::new(),
             cut: false,
             retry: None,
@@ -208,7 +211,9 @@ impl Conductor {
                     break;
                 }
             }
-            if self.stirred && self.pace.allows(Instant::now()) {
+            if !self.stirred && self.replugged {
+                self.plug();
+            } else if self.stirred && self.pace.allows(Instant::now()) {
                 self.settle();
             }
             self.stand()?;
@@ -284,6 +289,7 @@ impl Conductor {
     fn settle(&mut self) {
         self.gone.clear();
         self.stirred = false;
+        self.replugged = false;
         // Aside, nothing is tried: a moment that has passed would be waited for without end.
         self.retry = None;
         // Before the host's interfaces are known, what an earlier daemon left on them would look like nobody's.
@@ -319,6 +325,7 @@ impl Conductor {
         let incomplete = datapath.is_incomplete();
         drop(datapath);
         self.pace.drew(took, Instant::now());
+        tracing::debug!(?took, followed = ?began.elapsed(), "drew consequences");
         self.retry = incomplete.then(|| Instant::now() + RETRY);
         self.report();
         for source in resolution.ask_again {
@@ -338,7 +345,12 @@ impl Conductor {
     /// Somebody asks whom nobody knows: the sources may know by now.
     fn meet(&mut self, strangers: &[(u32, Mac)]) {
         let now = Instant::now();
+        let snapshot = self.outputs.snapshot.load();
         for (ifindex, mac) in strangers {
+            // Heard before its place was known here, or by its bridge before its tap had the program.
+            if snapshot.has_seat(*mac, *ifindex, &self.interfaces) {
+                continue;
+            }
             if self.inventory.expects(*mac) && self.doorbell.awaits(*mac, now) {
                 continue;
             }

@@ -22,6 +22,8 @@ pub struct Interface {
     /// It is a tap of the tun driver, as QEMU's are. That one runs XDP programs itself and changes nothing else for it; a
     /// veth would lose its other end's offloads.
     pub is_tun: bool,
+    /// Somebody has set it up (`IFF_UP`, netdevice(7)): frames may come in.
+    pub is_up: bool,
     /// `None` for interfaces without an Ethernet address.
     pub mac: Option<Mac>,
 }
@@ -128,6 +130,7 @@ mod tests {
             is_bridge: index == 1,
             is_tap: index != 1,
             is_tun: false,
+            is_up: true,
             mac: None,
         }
     }

@@ -47,13 +47,25 @@ pub type Slot = u32;
 /// Everything a request may need, immutable and swapped whole.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// Who answers to which slot. Only looked up, never listed.
+    /// Who answers to which slot.
     pub seats: HashMap<Slot, Arc<Seat>>,
     /// By name; for the administrator.
     pub instances: BTreeMap<Arc<str>, Arc<Hosted>>,
     pub sources: Vec<SourceStatus>,
     /// What is wrong with what a source said: `(subject, problem)`.
     pub problems: Vec<(String, String)>,
+}
+
+impl Snapshot {
+    /// Whether a NIC with this address sits on the interface, on a port of it, or on its bridge.
+    pub fn has_seat(&self, mac: Mac, ifindex: u32, interfaces: &Interfaces) -> bool {
+        let bridge = |index| interfaces.get(index)?.controller;
+        let mut seats = self.seats.values().filter(|seat| seat.mac == mac);
+        seats.any(|seat| {
+            let place = seat.ifindex;
+            place == ifindex || bridge(place) == Some(ifindex) || bridge(ifindex) == Some(place)
+        })
+    }
 }
 
 /// An instance and its seats.
@@ -264,11 +276,10 @@ impl Inventory {
         }
     }
 
-    /// Whether a NIC of this address was named by a source, and has no place yet.
+    /// Whether a source has named a NIC of this address: it has its place, or will have it once its interface is there.
     pub fn expects(&self, mac: Mac) -> bool {
-        let running = self.machines.values().filter(|it| it.hosted.running);
-        let mut places = running.flat_map(|it| it.instance().nics.iter().zip(&it.hosted.seats));
-        places.any(|(nic, seat)| nic.mac == mac && seat.is_none())
+        let mut running = self.machines.values().filter(|it| it.hosted.running);
+        running.any(|it| it.instance().nics.iter().any(|nic| nic.mac == mac))
     }
 
     /// Takes as little room as it can. Maps that grow by one key after the other, in their order, are half empty.

@@ -74,6 +74,7 @@ fn interfaces() -> Interfaces {
         is_bridge: index == 3,
         is_tap: index != 3,
         is_tun: index != 3,
+        is_up: true,
         mac: None,
     };
     let mut all = Interfaces::default();

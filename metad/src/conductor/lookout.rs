@@ -1,7 +1,9 @@
 //! What becomes of the host's interfaces: news come in, and what was built on one that went is given up, even where another
 //! one looks just like it.
 
-use super::{Conductor, Stance};
+use std::time::Instant;
+
+use super::{Conductor, RETRY, Stance};
 use crate::clock::since_boot;
 use crate::datapath::Unproven;
 use crate::interfaces::{Happening, Interface};
@@ -22,6 +24,7 @@ impl Conductor {
                 if let Some(known) = known.filter(|known| known.name != interface.name) {
                     self.inventory.vanish(&known.name, since_boot());
                 }
+                self.stirred |= self.inventory.heeds(known, interface);
             }
             Happening::Gone { index } => self.lose(*index),
             Happening::All(all) if !is_first => self.review(all),
@@ -29,8 +32,23 @@ impl Conductor {
         }
         // Of a list, more may follow than interfaces that differ; and what was refused may be granted with anything.
         let is_list = matches!(happening, Happening::All(_));
+        let is_one = matches!(happening, Happening::Is(_));
         let differs = self.interfaces.apply(happening);
-        self.stirred |= is_list || differs || self.retry.is_some();
+        self.stirred |= is_list || differs && !is_one || self.retry.is_some();
+        self.replugged |= differs;
+    }
+
+    /// Has the programs follow the interfaces, where nothing else follows from what has changed about them.
+    pub(super) fn plug(&mut self) {
+        self.replugged = false;
+        if self.stance == Stance::Aside || !self.progress.attached {
+            return;
+        }
+        let mut datapath = self.datapath();
+        datapath.follow(&self.interfaces);
+        let incomplete = datapath.is_incomplete();
+        drop(datapath);
+        self.retry = incomplete.then(|| Instant::now() + RETRY);
     }
 
     /// An interface is gone, with its program and the right to its NIC's seat.

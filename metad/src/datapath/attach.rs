@@ -139,6 +139,10 @@ impl Attachments {
     }
 
     /// Makes the attachments follow `wanted`.
+    ///
+    /// An interface is attached to once it is up. Nothing comes in before, and whoever sets it up needs the lock that
+    /// the kernel holds for a grace period, some 20 ms, while it attaches (`tcx_entry_sync`). What is set down keeps its
+    /// program: it may be up again before this daemon hears of it.
     pub(super) fn update(&mut self, kernel: &mut Kernel, wanted: &BTreeMap<u32, Wanted>) {
         let gone: Vec<u32> = self
             .attached
@@ -152,6 +156,9 @@ impl Attachments {
         for (ifindex, wanted) in wanted {
             let known = self.attached.get(ifindex);
             if known.is_some_and(|known| known.wanted == *wanted && known.held.is_ok()) {
+                continue;
+            }
+            if known.is_none() && !wanted.up {
                 continue;
             }
             // The kernel is told what the interface is before its first frame can ask.

@@ -14,6 +14,8 @@ pub(super) struct Wanted {
     pub(super) name: String,
     pub(super) role: Role,
     pub(super) port: Port,
+    /// Whether frames may come in now.
+    pub(super) up: bool,
     /// Whether it gets the flood guard.
     pub(super) guard: bool,
 }
@@ -79,6 +81,7 @@ pub(super) fn wanted(config: &Datapath, interfaces: &Interfaces) -> BTreeMap<u32
                 name: interface.name.clone(),
                 role,
                 port,
+                up: interface.is_up,
                 guard: config.flood_guard && interface.is_tun,
             },
         );
@@ -111,6 +114,7 @@ mod tests {
             is_bridge,
             is_tap: name.contains("net") || name.contains("tap"),
             is_tun: name.contains("net"),
+            is_up: index != 5,
             mac: is_bridge.then_some(Mac(BRIDGE_MAC)),
         };
         let mut host = Interfaces::default();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::SocketAddr;
 use rtnetlink::{MulticastGroup, new_multicast_connection};
@@ -144,6 +144,7 @@ fn interface(link: &LinkMessage) -> Interface {
         is_bridge: false,
         is_tap: false,
         is_tun: false,
+        is_up: link.header.flags.contains(LinkFlags::Up),
         mac: None,
     };
     for attribute in &link.attributes {

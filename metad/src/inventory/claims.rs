@@ -7,9 +7,19 @@ use super::Inventory;
 use super::bindings::{Claim, NicName};
 use crate::config::Identity;
 use crate::instance::Nic;
-use crate::interfaces::Interfaces;
+use crate::interfaces::{Interface, Interfaces};
 
 impl Inventory {
+    /// Whether NICs may be elsewhere, now that an interface is not as it was `before`.
+    pub fn heeds(&self, before: Option<&Interface>, now: &Interface) -> bool {
+        let Some(before) = before else { return true };
+        let by_bridge = |it: &Interface| match self.identity {
+            Identity::Port => None,
+            Identity::Mac => Some((it.controller, it.is_bridge)),
+        };
+        before.name != now.name || by_bridge(before) != by_bridge(now)
+    }
+
     /// Which NIC claims which interface. A NIC whose interface is not there claims nothing, unless it was there until now.
     pub(super) fn claims(
         &self,

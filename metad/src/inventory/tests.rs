@@ -76,6 +76,7 @@ fn interfaces() -> Interfaces {
         is_bridge: index == 3,
         is_tap: index != 3,
         is_tun: false,
+        is_up: true,
         mac: None,
     };
     let mut all = Interfaces::default();

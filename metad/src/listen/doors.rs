@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::net::{SocketFlags, acceptfrom_with, getsockname};
+use rustix::net::{SocketFlags, acceptfrom_with, getsockname, sockopt};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -20,6 +20,11 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long a connection is quiet before the kernel looks whether the guest still has it. It keeps the kernel programs'
 /// record of a connection that waits from being the one that was used least recently.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// Who decides how much may be under way (tcp(7), `TCP_CONGESTION`), whatever the host has as its default. Between a guest and its host
+/// there is a queue in memory and no wire: a choice that paces (bbr) makes answers wait for timers, and costs a guest's every
+/// acknowledgement an estimate of a bandwidth that nobody needs. This one is in every kernel.
+const CONGESTION: &str = "reno";
 
 /// So many are accepted before the first of them is looked at; other threads may have time for the rest.
 const AT_ONCE: usize = 8;
@@ -64,6 +69,7 @@ impl Doors {
                 .with_time(KEEP_ALIVE)
                 .with_interval(KEEP_ALIVE / 4);
             socket.set_tcp_keepalive(&alive)?;
+            sockopt::set_tcp_congestion(listener, CONGESTION)?;
             defer_accept(listener, QUIET)?;
         }
         let watched = listeners.into_iter().map(Door::open);
@@ -167,6 +173,21 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         listener
+    }
+
+    #[tokio::test]
+    async fn connections_have_the_listeners_choices_whatever_the_host_prefers() {
+        let listener = listener();
+        let address = listener.local_addr().unwrap();
+        let mut doors = Doors::open(vec![listener]).unwrap();
+        let _client = Client::connect(address).unwrap();
+        let mut arrivals = Vec::new();
+        doors.accept(&mut arrivals).await.unwrap();
+        let socket = &arrivals.first().unwrap().socket;
+        assert_eq!(sockopt::tcp_congestion(socket).unwrap(), CONGESTION);
+        assert!(sockopt::tcp_nodelay(socket).unwrap());
+        let silence = sockopt::tcp_user_timeout(socket).unwrap();
+        assert_eq!(u128::from(silence), SILENCE.as_millis());
     }
 
     #[tokio::test]

@@ -108,6 +108,43 @@ fn a_tap_that_leaves_its_bridge_is_served_no_more() -> Result<()> {
 }
 
 #[test]
+fn a_tap_has_its_program_from_when_it_is_up_and_keeps_it_where_it_is_set_down() -> Result<()> {
+    if !needs::sandbox() {
+        return Ok(());
+    }
+    let lab = host_with_bridge()?;
+    let (alice, bob) = (guest(&lab, "alice", 5)?, guest(&lab, "bob", 6)?);
+    let set = |what: &str| {
+        lab.host()
+            .ip(&format!("link set {} {what}", alice.interface()))
+    };
+    set("down")?;
+    let daemon = lab.serve(&Settings::default())?;
+    // All of the host's interfaces were seen by then.
+    daemon.seated(&["alice", "bob"])?;
+    daemon.status_until("a program on the tap that is up", |status| {
+        attached(status, bob.interface())
+    })?;
+    let status = daemon.status()?;
+    assert!(!listed(&status, alice.interface()), "down since before");
+    set("up")?;
+    daemon.status_until("a program on the tap that went up", |status| {
+        attached(status, alice.interface())
+    })?;
+    gets_its_own(&alice)?;
+    set("down")?;
+    // Whatever the daemon hears next, it has heard of that.
+    bob.unplug(&lab)?;
+    daemon.status_until("a list without the other tap", |status| {
+        !listed(status, bob.interface())
+    })?;
+    let status = daemon.status()?;
+    assert!(attached(&status, alice.interface()), "set down later");
+    set("up")?;
+    gets_its_own(&alice)
+}
+
+#[test]
 fn a_renamed_tap_does_not_inherit() -> Result<()> {
     if !needs::sandbox() {
         return Ok(());

@@ -18,6 +18,7 @@ fn interface(index: u32, name: &str) -> Interface {
         is_bridge: name.starts_with("virbr"),
         is_tap: name.starts_with("vnet"),
         is_tun: name.starts_with("vnet"),
+        is_up: true,
         mac: None,
     }
 }
