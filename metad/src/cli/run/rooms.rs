@@ -84,20 +84,14 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         return slow.turn_back(signal, heirloom.is_some(), &stop).await;
     }
 
-    let house = House::new(
-        slow.helm.clone(),
-        stop.clone(),
-        LedgerFile::new(config.ledger()),
-    );
+    let ledger = LedgerFile::new(config.ledger());
+    let house = House::new(slow.helm.clone(), stop.clone(), ledger);
     let bounds = Arc::new(Bounds::new(config.limits));
     let desk = slow.desk(config, &house, &bounds, tokens, signer.clone());
     let guests = copies(&doors).context("cannot copy the guests' sockets")?;
     let listeners: Vec<TcpListener> = doors.into_iter().map(|door| door.listener).collect();
-    let listening = tokio::spawn(listen::serve_on_each_core(
-        listeners,
-        Arc::new(desk),
-        stopped.clone(),
-    ));
+    let listening = listen::serve_on_each_core(listeners, Arc::new(desk), stopped.clone());
+    let listening = tokio::spawn(listening);
     let (admin, successor) = match heirloom {
         None => {
             house.open();
@@ -113,13 +107,7 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
             }
         },
     };
-    let bequest = Bequest {
-        lock: claim.lock()?,
-        admin: admin.as_fd().try_clone_to_owned()?,
-        successor: successor.as_fd().try_clone_to_owned()?,
-        guests,
-    };
-    let elder = tokio::spawn(Elder::new(bequest, house.clone()).wait(successor));
+    let elder = await_heir(claim, &house, guests, &admin, successor)?;
     let daemon = Daemon::new(
         config,
         &slow.outputs,
@@ -151,6 +139,25 @@ pub(super) async fn serve(config: &Config, claim: &mut Claim, stand: Stand) -> R
         tracing::warn!(%error, "the admin socket failed");
     }
     ended.map(|signal| house.ending(signal))
+}
+
+/// Waits, beside everything else, for a daemon that is to follow.
+fn await_heir(
+    claim: &Claim,
+    house: &House,
+    guests: Vec<(String, OwnedFd)>,
+    admin: &UnixListener,
+    successor: UnixListener,
+) -> Result<JoinHandle<()>> {
+    let bequest = Bequest {
+        lock: claim.lock()?,
+        admin: admin.as_fd().try_clone_to_owned()?,
+        successor: successor.as_fd().try_clone_to_owned()?,
+        guests,
+    };
+    Ok(tokio::spawn(
+        Elder::new(bequest, house.clone()).wait(successor),
+    ))
 }
 
 /// Takes the place of a running daemon; returns the administrator's socket and the next successor's.
