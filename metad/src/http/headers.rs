@@ -1,11 +1,10 @@
 //! The headers of a reply: few, short, and known but for a number, a date or a tag. Written when the reply is, and kept
 //! as what they say until then.
 
-use std::io::Write as _;
+use std::cell::Cell;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use httpdate::HttpDate;
 
 use crate::render::ETag;
 
@@ -71,12 +70,8 @@ impl FieldValue {
             Self::Number(number) => {
                 into.extend_from_slice(itoa::Buffer::new().format(number).as_bytes())
             }
-            Self::Date(date) => {
-                let _to_memory = write!(into, "{}", HttpDate::from(date));
-            }
-            Self::Tag(tag) => {
-                let _to_memory = write!(into, "{tag}");
-            }
+            Self::Date(date) => into.extend_from_slice(&spell_date(date)),
+            Self::Tag(tag) => into.extend_from_slice(&tag.digits()),
         }
     }
 
@@ -106,4 +101,55 @@ fn write_name(into: &mut Vec<u8>, name: &str) {
         before = *octet;
     }
     into.extend_from_slice(b": ");
+}
+
+/// Spells a time as headers do (RFC 9110, section 5.6.7). The last two are remembered: replies say when they are made, and
+/// when what they tell was.
+pub(super) fn spell_date(time: SystemTime) -> [u8; 29] {
+    type Spelt = (u64, [u8; 29]);
+    thread_local! {
+        static LAST: Cell<[Spelt; 2]> = const { Cell::new([(u64::MAX, [0; 29]); 2]) };
+    }
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    let second = since.map_or(0, |since| since.as_secs());
+    let [last, before] = LAST.get();
+    for (of, spelt) in [last, before] {
+        if of == second {
+            return spelt;
+        }
+    }
+    let mut spelt = [b' '; 29];
+    let text = httpdate::fmt_http_date(time);
+    for (to, from) in spelt.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    LAST.set([(second, spelt), last]);
+    spelt
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_spelt_as_it_is_whatever_was_spelt_before() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let (first, second, third) = (
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (784_111_778, "Sun, 06 Nov 1994 08:49:38 GMT"),
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        );
+        for (seconds, expected) in [first, first, second, first, third, second, first, third] {
+            let spelt = spell_date(at(seconds));
+            assert_eq!(spelt, expected.as_bytes(), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_written_as_it_is_displayed() {
+        for octets in [&b""[..], b"a", b"b", b"something longer"] {
+            let tag = ETag::of(octets);
+            assert_eq!(tag.digits(), tag.to_string().as_bytes(), "{octets:?}");
+        }
+    }
 }

@@ -49,7 +49,7 @@ const PUBLIC: [&str; 7] = [
 pub(super) struct Entry<'a> {
     pub(super) method: &'a Method,
     pub(super) status: StatusCode,
-    pub(super) took: Duration,
+    pub(super) began: Instant,
     pub(super) reason: Option<&'static str>,
     /// The limit that it met, if it met one.
     pub(super) beyond: Option<Limit>,
@@ -99,7 +99,7 @@ impl Entry<'_> {
     }
 
     fn microseconds(&self) -> u64 {
-        u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX)
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
 
@@ -123,7 +123,7 @@ pub(super) async fn requests(
     let entry = Entry {
         method: &method,
         status: response.status(),
-        took: began.elapsed(),
+        began,
         reason: response.extensions().get::<Reason>().map(|reason| reason.0),
         beyond: response.extensions().get::<Limit>().copied(),
     };

@@ -4,7 +4,6 @@
 //! a read or a token's PUT, a path that has one spelling, no query and no body. Everything else is left to the router, as
 //! it came. What is answered is decided by [`decide()`] here and there, and a test holds the octets of both side by side.
 
-use std::cell::Cell;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRAD
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::decide::READ;
+use super::headers::spell_date;
 use super::reply::Reply;
 use super::target::{Route, Target};
 use super::{App, Ask, Asker, Line, decide, ipv4, limit_hops, log};
@@ -80,7 +80,7 @@ impl App {
         log::Entry {
             method: &plain.method,
             status: reply.status,
-            took: began.elapsed(),
+            began,
             reason: reply.reason,
             beyond: reply.beyond,
         }
@@ -162,28 +162,8 @@ fn write_head(into: &mut Vec<u8>, reply: &Reply, ends: bool, now: SystemTime) {
         into.extend_from_slice(b"Connection: close\r\n");
     }
     into.extend_from_slice(b"Date: ");
-    into.extend_from_slice(&date(now));
+    into.extend_from_slice(&spell_date(now));
     into.extend_from_slice(b"\r\n\r\n");
-}
-
-/// The time as a header has it, made once a second.
-fn date(now: SystemTime) -> [u8; 29] {
-    thread_local! {
-        static MADE: Cell<(u64, [u8; 29])> = const { Cell::new((u64::MAX, [0; 29])) };
-    }
-    let since = now.duration_since(SystemTime::UNIX_EPOCH);
-    let second = since.map_or(0, |since| since.as_secs());
-    let (of, made) = MADE.get();
-    if of == second {
-        return made;
-    }
-    let mut made = [b' '; 29];
-    let text = httpdate::fmt_http_date(now);
-    for (to, from) in made.iter_mut().zip(text.bytes()) {
-        *to = from;
-    }
-    MADE.set((second, made));
-    made
 }
 
 #[cfg(test)]
@@ -226,18 +206,6 @@ mod tests {
             (String::new(), false),
         ] {
             assert_eq!(plain(request.as_bytes()).is_some(), taken, "{request:?}");
-        }
-    }
-
-    #[test]
-    fn a_date_is_made_anew_each_second() {
-        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
-        for (seconds, expected) in [
-            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
-            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
-            (784_111_778, "Sun, 06 Nov 1994 08:49:38 GMT"),
-        ] {
-            assert_eq!(date(at(seconds)), expected.as_bytes(), "{seconds}");
         }
     }
 }

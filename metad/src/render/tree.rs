@@ -47,6 +47,16 @@ impl ETag {
         hasher.write(octets);
         Self(hasher.finish())
     }
+
+    /// As it is displayed.
+    pub fn digits(self) -> [u8; 16] {
+        let mut digits = [0; 16];
+        for (digit, at) in digits.iter_mut().rev().zip((0..).step_by(4)) {
+            let value = (self.0 >> at) as u8 & 0xf;
+            *digit = value + if value < 10 { b'0' } else { b'a' - 10 };
+        }
+        digits
+    }
 }
 
 impl fmt::Display for ETag {
