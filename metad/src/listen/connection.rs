@@ -1,5 +1,6 @@
 //! One connection, from its first octet to a close that loses nothing.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::pin;
@@ -131,7 +132,7 @@ fn cut_off(stream: &TcpStream) {
 }
 
 /// Waits until the guest has acknowledged all that it was sent: until then the kernel keeps it, so the connection keeps
-/// its place. `false`: it has not within `time`.
+/// its place. `false`: it has not within `time`, or the kernel has given up on it before.
 async fn taken(stream: &TcpStream, time: Duration) -> bool {
     let deadline = Instant::now() + time;
     let mut rest = Duration::from_millis(20);
@@ -142,7 +143,12 @@ async fn taken(stream: &TcpStream, time: Duration) -> bool {
         tokio::time::sleep(rest).await;
         rest = (rest * 2).min(Duration::from_secs(1));
     }
-    true
+    !matches!(stream.take_error(), Ok(Some(error)) if is_silence(&error))
+}
+
+/// Whether the kernel ended the connection since its guest acknowledged nothing, or kept its window shut.
+pub(super) fn is_silence(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut
 }
 
 /// As asm-generic/ioctls.h has it under the name of TIOCOUTQ.
@@ -216,7 +222,7 @@ async fn linger(stream: &TcpStream) {
             match stream.try_read(&mut chunk) {
                 Ok(0) => return,
                 Ok(length) => left = left.saturating_sub(length),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_lost) => return,
             }
         }
@@ -238,7 +244,7 @@ mod tests {
         };
         let full = |stream: &TcpStream| while stream.try_write(&[b'x'; 4096]).is_ok() {};
         let short = Duration::from_millis(50);
-        for case in ["takes nothing", "takes all", "resets"] {
+        for case in ["takes nothing", "takes all", "resets", "is given up on"] {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let client = TcpStream::connect(listener.local_addr().unwrap());
             let (client, accepted) = tokio::join!(client, listener.accept());
@@ -256,6 +262,12 @@ mod tests {
                     client.read_to_end(&mut all).await.unwrap();
                     LINGER_TIME * 20
                 }
+                "is given up on" => {
+                    let silence = Duration::from_millis(100);
+                    let socket = SockRef::from(&stream);
+                    socket.set_tcp_user_timeout(Some(silence)).unwrap();
+                    LINGER_TIME * 120
+                }
                 _ => {
                     SockRef::from(&client)
                         .set_linger(Some(Duration::ZERO))
@@ -264,11 +276,8 @@ mod tests {
                     LINGER_TIME * 20
                 }
             };
-            assert_eq!(
-                taken(&stream, time).await,
-                case != "takes nothing",
-                "{case}"
-            );
+            let expected = !["takes nothing", "is given up on"].contains(&case);
+            assert_eq!(taken(&stream, time).await, expected, "{case}");
         }
     }
 }

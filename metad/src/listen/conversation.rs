@@ -3,6 +3,7 @@
 //! As long as requests are plain, they are answered as they are found; the first that is not goes, with all that comes
 //! after it, to the router.
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
@@ -26,7 +27,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 
-use super::connection::{HEAD_MAX, Left};
+use super::connection::{HEAD_MAX, Left, is_silence};
 use super::look::{Seen, look};
 use super::patience::Patience;
 use super::wire::Wire;
@@ -80,12 +81,11 @@ impl Conversation<'_> {
         loop {
             left = match left {
                 Left::Read(octets) => return Ok(octets),
-                Left::Unsent { rest, ends } => {
-                    if send(self.stream, rest).await.is_err() || ends {
-                        return Err(None);
-                    }
-                    Left::Nothing
-                }
+                Left::Unsent { rest, ends } => match send(self.stream, rest).await {
+                    Err(lost) if is_silence(&lost) => return Err(Some(Limit::ConnectionTime)),
+                    Ok(()) if !ends => Left::Nothing,
+                    Ok(()) | Err(_) => return Err(None),
+                },
                 Left::Nothing => match self.next(&mut patience, last_call.as_mut()).await? {
                     Seen::Nothing | Seen::Answered { ends: false } => Left::Nothing,
                     Seen::Unsent { rest, ends } => Left::Unsent { rest, ends },
@@ -167,8 +167,11 @@ impl Conversation<'_> {
         }
         let slot = peer.seat.ok().map(|seat| seat.0);
         tracing::debug!(%error, slot, "connection ended early");
+        let lost = error.source().and_then(|why| why.downcast_ref());
         if error.is_timeout() {
             Some(Limit::HeadTime)
+        } else if lost.is_some_and(is_silence) {
+            Some(Limit::ConnectionTime)
         } else {
             error.is_parse_too_large().then_some(Limit::HeadSize)
         }
