@@ -1,7 +1,7 @@
 //! One line per request: who asked what, and how it ended. Neither bodies nor headers are ever part of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;

@@ -51,9 +51,10 @@ impl ETag {
     /// As it is displayed.
     pub fn digits(self) -> [u8; 16] {
         let mut digits = [0; 16];
-        for (digit, at) in digits.iter_mut().rev().zip((0..).step_by(4)) {
-            let value = (self.0 >> at) as u8 & 0xf;
-            *digit = value + if value < 10 { b'0' } else { b'a' - 10 };
+        let octets = self.0.to_be_bytes().into_iter();
+        let halves = octets.flat_map(|octet| [octet >> 4, octet & 0xf]);
+        for (digit, half) in digits.iter_mut().zip(halves) {
+            *digit = half + if half < 10 { b'0' } else { b'a' - 10 };
         }
         digits
     }
