@@ -33,7 +33,7 @@ const LANES: usize = 16;
 /// Requests that may be under way at half of it: more than there ever are, unless a server falls behind.
 const OPEN_LANES: usize = 256;
 /// Requests a second where nobody else asks: each is long over before the next.
-const IDLE: f64 = 200.0;
+const IDLE: f64 = 500.0;
 /// What p50 and p99 may be of nginx's.
 const WANTED: f64 = 1.1;
 
@@ -44,7 +44,7 @@ const WANTED: f64 = 1.1;
 fn amount(extent: Extent) -> [(usize, Duration); 3] {
     let turns = match extent {
         Extent::Short => [(1, 100), (1, 200), (1, 200)],
-        Extent::Full => [(9, 500), (9, 2_000), (21, 700)],
+        Extent::Full => [(9, 500), (15, 1_500), (21, 700)],
     };
     turns.map(|(rounds, time)| (rounds, Duration::from_millis(time)))
 }
