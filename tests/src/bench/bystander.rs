@@ -37,6 +37,8 @@ const GLANCE: Duration = Duration::from_millis(500);
 
 struct Amount {
     rounds: usize,
+    /// Rounds of traffic, whose pace varies more.
+    trips: usize,
     frames: usize,
     /// Of TCP.
     octets: usize,
@@ -47,12 +49,14 @@ fn amount(extent: Extent) -> Amount {
     match extent {
         Extent::Short => Amount {
             rounds: 2,
+            trips: 2,
             frames: 500,
             octets: 8 * MIB,
             datagrams: 2_000,
         },
         Extent::Full => Amount {
             rounds: 31,
+            trips: 61,
             frames: 10_000,
             octets: 256 * MIB,
             datagrams: 50_000,
@@ -156,7 +160,7 @@ fn throughput(places: [&Place; 2], amount: &Amount, outcome: &mut Outcome) -> Re
     for (name, carry) in kinds {
         let mut paces = [Vec::new(), Vec::new()];
         let mut ratios = Vec::new();
-        for round in 0..amount.rounds {
+        for round in 0..amount.trips {
             let mut this = [0.0; 2];
             // Who comes second finds a warm machine.
             let mut order = [0, 1];
