@@ -1,11 +1,13 @@
 //! What metad costs those who want nothing of it: guests that speak to each other.
 //!
 //! Two hosts take turns at everything: one with metad, and one with an empty program in its place, or with none where
-//! octets are counted. The kernel itself says how long each program ran, by clocks that take most of that time.
+//! octets are counted, for which they change places half-way. The kernel itself says how long each program ran, by
+//! clocks that take most of that time.
 
 mod kernel;
 mod traffic;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -56,7 +58,7 @@ fn amount(extent: Extent) -> Amount {
         },
         Extent::Full => Amount {
             rounds: 31,
-            trips: 61,
+            trips: 31,
             frames: 10_000,
             octets: 256 * MIB,
             datagrams: 50_000,
@@ -98,14 +100,19 @@ impl Foreign {
 
 fn run(extent: Extent) -> Result<Outcome> {
     let amount = amount(extent);
-    let (with, without) = (Place::new(true)?, Place::new(false)?);
+    let (mut with, mut without) = (Place::new()?, Place::new()?);
+    with.begin_metad()?;
     let mut outcome = Outcome {
         columns: vec!["empty", "metad", "metad to empty"],
         ..Outcome::default()
     };
     programs([&without, &with], &amount, &mut outcome)?;
-    throughput([&without, &with], &amount, &mut outcome)?;
-    ensure!(with.daemon.is_some(), "metad was not there");
+    let first = paces([&without, &with], &amount)?;
+    // No two hosts are quite alike: the other one has metad for the other half.
+    with.end_metad();
+    without.begin_metad()?;
+    let second = paces([&with, &without], &amount)?;
+    throughput(&[first, second], &mut outcome);
     outcome.notes.push(
         "programs: nanoseconds for each frame, by the kernel's run-time statistics; below that: none instead of an empty one"
             .to_owned(),
@@ -147,8 +154,11 @@ fn programs(places: [&Place; 2], amount: &Amount, outcome: &mut Outcome) -> Resu
     Ok(())
 }
 
-/// What is left of the pace of others.
-fn throughput(places: [&Place; 2], amount: &Amount, outcome: &mut Outcome) -> Result<()> {
+/// What is carried between guests, and how much of it came through a second: without metad and with it, round by round.
+type Paces = BTreeMap<&'static str, Vec<[f64; 2]>>;
+
+/// Has both places carry the same, in turns.
+fn paces(places: [&Place; 2], amount: &Amount) -> Result<Paces> {
     let kinds: [(&str, traffic::Carry); 2] = [
         ("TCP, MiB/s", |from, to, amount| {
             traffic::tcp(from, to, amount.0)
@@ -157,33 +167,53 @@ fn throughput(places: [&Place; 2], amount: &Amount, outcome: &mut Outcome) -> Re
             traffic::udp(from, to, amount.1)
         }),
     ];
+    let [without, with] = places;
+    ensure!(without.daemon.is_none(), "metad is where it must not be");
+    ensure!(with.daemon.is_some(), "metad is not where it must be");
+    let mut paces = Paces::new();
     for (name, carry) in kinds {
-        let mut paces = [Vec::new(), Vec::new()];
-        let mut ratios = Vec::new();
         for round in 0..amount.trips {
-            let mut this = [0.0; 2];
-            // Who comes second finds a warm machine.
-            let mut order = [0, 1];
-            order.rotate_left(round % 2);
-            for index in order {
-                let (Some(place), Some(pace)) = (places.get(index), this.get_mut(index)) else {
-                    continue;
-                };
+            let pace = |place: &Place| -> Result<f64> {
                 let carried: Carried =
                     carry(&place.from, &place.to, (amount.octets, amount.datagrams))?;
-                *pace = carried.pace();
-            }
-            let [without, with] = this;
-            ratios.push(with / without);
-            for (paces, pace) in paces.iter_mut().zip(this) {
-                paces.push(pace);
-            }
+                Ok(carried.pace())
+            };
+            // Who comes second finds a warm machine.
+            let this = if round % 2 == 0 {
+                let first = pace(without)?;
+                [first, pace(with)?]
+            } else {
+                let first = pace(with)?;
+                [pace(without)?, first]
+            };
+            paces.entry(name).or_default().push(this);
         }
-        let [without, with] = paces.map(middle);
-        let kept = middle(ratios);
+    }
+    Ok(paces)
+}
+
+/// What is left of the pace of others. Of each half the median of its rounds' ratios counts, and of the halves the
+/// geometric mean: what is a host's own stands once above the line and once below it.
+fn throughput(halves: &[Paces; 2], outcome: &mut Outcome) {
+    let [first, second] = halves;
+    for (name, rounds) in first {
+        let other = second.get(name).map_or(&[][..], Vec::as_slice);
+        let kept = |rounds: &[[f64; 2]]| {
+            let ratios = rounds.iter().map(|[without, with]| with / without);
+            middle(ratios.collect())
+        };
+        let kept = (kept(rounds) * kept(other)).sqrt();
+        let all = |index: usize| {
+            let all = rounds.iter().chain(other);
+            middle(all.filter_map(|pair| pair.get(index).copied()).collect())
+        };
         outcome.rows.push(Row {
-            name: name.to_owned(),
-            cells: vec![Cell::Number(without), Cell::Number(with), Cell::Ratio(kept)],
+            name: (*name).to_owned(),
+            cells: vec![
+                Cell::Number(all(0)),
+                Cell::Number(all(1)),
+                Cell::Ratio(kept),
+            ],
         });
         outcome.targets.push(Target {
             what: format!("{name}: with metad to without"),
@@ -193,11 +223,10 @@ fn throughput(places: [&Place; 2], amount: &Amount, outcome: &mut Outcome) -> Re
             kind: Kind::Fast,
         });
     }
-    Ok(())
 }
 
 impl Place {
-    fn new(with_metad: bool) -> Result<Self> {
+    fn new() -> Result<Self> {
         let lab = Lab::new()?;
         lab.bridge("br0", &["10.77.0.1/24"])?;
         let guest = |name: &str, address: Ipv4Addr| -> Result<Guest> {
@@ -206,20 +235,28 @@ impl Place {
             Ok(guest)
         };
         let (from, to) = (guest("from", FROM)?, guest("to", TO)?);
-        let daemon = with_metad.then(|| lab.serve(&Settings::default()));
-        let daemon = daemon.transpose()?;
-        if let Some(daemon) = &daemon {
-            daemon.seated(&["from", "to"])?;
-        }
         let place = Self {
             from,
             to,
-            daemon,
+            daemon: None,
             lab,
         };
         // The bridge knows by then where both are.
         traffic::tcp(&place.from, &place.to, MIB)?;
         Ok(place)
+    }
+
+    fn begin_metad(&mut self) -> Result<()> {
+        let daemon = self.lab.serve(&Settings::default())?;
+        daemon.seated(&["from", "to"])?;
+        self.daemon = Some(daemon);
+        // It sits on the tap by then, too.
+        self.program().map(drop)
+    }
+
+    /// Takes everything of metad's along.
+    fn end_metad(&mut self) {
+        self.daemon = None;
     }
 
     /// metad's program on the tap of the guest that sends, once it is there.
