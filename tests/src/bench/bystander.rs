@@ -39,7 +39,7 @@ const GLANCE: Duration = Duration::from_millis(500);
 
 struct Amount {
     rounds: usize,
-    /// Rounds of traffic, whose pace varies more.
+    /// Rounds of traffic: many and short, so that both sides of a ratio are of the same moment.
     trips: usize,
     frames: usize,
     /// Of TCP.
@@ -58,10 +58,10 @@ fn amount(extent: Extent) -> Amount {
         },
         Extent::Full => Amount {
             rounds: 31,
-            trips: 31,
+            trips: 101,
             frames: 10_000,
-            octets: 256 * MIB,
-            datagrams: 50_000,
+            octets: 128 * MIB,
+            datagrams: 10_000,
         },
     }
 }
