@@ -58,7 +58,7 @@ fn amount(extent: Extent) -> Amount {
         },
         Extent::Full => Amount {
             rounds: 31,
-            trips: 101,
+            trips: 301,
             frames: 10_000,
             octets: 128 * MIB,
             datagrams: 10_000,
