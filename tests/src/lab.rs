@@ -26,7 +26,7 @@ use tempfile::TempDir;
 pub use self::cable::Cable;
 pub use self::client::{Reply, Request};
 pub use self::counters::Counters;
-pub use self::daemon::{Daemon, Settings};
+pub use self::daemon::{Daemon, Settings, signal};
 pub use self::guest::{Guest, Plug};
 pub use self::namespace::Namespace;
 pub use self::programs::{binary, task};

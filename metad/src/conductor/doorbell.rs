@@ -23,7 +23,7 @@ const UNDER_WAY: Duration = Duration::from_millis(300);
 #[derive(Debug, Default)]
 pub(super) struct Doorbell {
     interfaces: BTreeMap<u32, Patience>,
-    /// When those were first heard whom a source has named, and whose tap is not known yet.
+    /// When those were first heard whom a source has named, and whose tap is not known or has no program yet.
     expected: BTreeMap<Mac, Instant>,
     /// When [`AT_ONCE`] rings will be there again for all.
     full: Option<Instant>,

@@ -32,9 +32,9 @@ impl Conductor {
         }
         // Of a list, more may follow than interfaces that differ; and what was refused may be granted with anything.
         let is_list = matches!(happening, Happening::All(_));
-        let is_one = matches!(happening, Happening::Is(_));
+        let is_end = matches!(happening, Happening::Gone { .. });
         let differs = self.interfaces.apply(happening);
-        self.stirred |= is_list || differs && !is_one || self.retry.is_some();
+        self.stirred |= is_list || is_end && differs || self.retry.is_some();
         self.replugged |= differs;
     }
 

@@ -5,7 +5,6 @@
 mod listing;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
@@ -48,7 +47,7 @@ impl ETag {
         Self(hasher.finish())
     }
 
-    /// As it is displayed.
+    /// As headers say it, in hexadecimal.
     pub fn digits(self) -> [u8; 16] {
         let mut digits = [0; 16];
         let octets = self.0.to_be_bytes().into_iter();
@@ -57,12 +56,6 @@ impl ETag {
             *digit = half + if half < 10 { b'0' } else { b'a' - 10 };
         }
         digits
-    }
-}
-
-impl fmt::Display for ETag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
     }
 }
 

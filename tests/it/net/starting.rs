@@ -3,10 +3,10 @@
 
 use std::os::unix::net::UnixListener;
 
-use anyhow::{Context, Result, ensure};
-use metad_tests::lab::{Daemon, Lab, Settings, Snapshot, until};
+use anyhow::{Result, ensure};
+use metad_tests::lab::{Daemon, Lab, Settings, Snapshot, signal, until};
 use metad_tests::needs;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::lifecycle::no_programs;
 use super::{SOON, gets_its_own, guest, host_with_bridge};
@@ -48,12 +48,6 @@ fn begun(lab: &Lab, hung: &Hung) -> Result<Daemon> {
     Ok(daemon)
 }
 
-fn signal(pid: Option<u32>, signal: Signal) -> Result<()> {
-    let pid = pid.and_then(|pid| i32::try_from(pid).ok());
-    let pid = pid.and_then(Pid::from_raw).context("metad does not run")?;
-    kill_process(pid, signal).context("cannot signal metad")
-}
-
 fn nothing_is_left(lab: &Lab, before: &Snapshot) -> Result<()> {
     let after = Snapshot::settled(lab)?;
     assert_eq!(before.differences(&after), Vec::<String>::new());
@@ -71,7 +65,7 @@ fn a_daemon_told_to_end_while_it_starts_leaves_nothing() -> Result<()> {
     let before = Snapshot::settled(&lab)?;
     for told in [Signal::TERM, Signal::INT] {
         let mut daemon = begun(&lab, &hung)?;
-        signal(daemon.pid(), told)?;
+        daemon.signal(told)?;
         let ended = daemon.ends()?;
         ensure!(ended.success(), "{told:?}: {ended}\n{}", daemon.log());
         nothing_is_left(&lab, &before)?;
@@ -119,7 +113,7 @@ fn an_heir_told_to_end_while_it_waits_leaves_the_running_daemon_serving() -> Res
             .contains("serves until every source")
             .then_some(())
     })?;
-    signal(Some(heir.id()), Signal::TERM)?;
+    signal(heir.id(), Signal::TERM)?;
     let ended = heir.wait()?;
     assert_eq!(ended.code(), Some(1), "{}", daemon.log());
     let log = daemon.log();
@@ -139,7 +133,7 @@ fn a_hang_up_without_a_terminal_ends_nothing_and_says_what_to_do() -> Result<()>
     let alice = guest(&lab, "alice", 5)?;
     let mut daemon = lab.serve(&Settings::default())?;
     daemon.seated(&["alice"])?;
-    signal(daemon.pid(), Signal::HUP)?;
+    daemon.signal(Signal::HUP)?;
     until("a word about it", SOON, || {
         let said = daemon.log().contains("SIGHUP changes nothing");
         (said || daemon.has_ended().unwrap_or(true)).then_some(())

@@ -50,7 +50,7 @@ fn amount(extent: Extent) -> [(usize, Duration); 3] {
 }
 
 fn run(extent: Extent) -> Result<Outcome> {
-    let [peaking, idling, open] = amount(extent);
+    let [(peaks, peaking), (idles, idling), (halves, open)] = amount(extent);
     let contest = Contest::new(
         &KINDS,
         &Wanted {
@@ -73,13 +73,13 @@ fn run(extent: Extent) -> Result<Outcome> {
         ],
         ..Outcome::default()
     };
-    let peaks = contest.rounds(peaking.0, |contender| {
-        Load::alike(contender.lane(&script), LANES, Manner::Closing, peaking.1)
+    let peaks = contest.rounds(peaks, |contender| {
+        Load::alike(contender.lane(&script), LANES, Manner::Closing, peaking)
     })?;
-    let idle = contest.rounds(idling.0, |contender| Load {
+    let idle = contest.rounds(idles, |contender| Load {
         lanes: vec![contender.lane(&script)],
         pace: Pace::Idle(IDLE),
-        time: idling.1,
+        time: idling,
         threads: 1,
         manner: Manner::Closing,
     })?;
@@ -95,8 +95,8 @@ fn run(extent: Extent) -> Result<Outcome> {
             .map(|series| series.median(RATE));
         peak.map_or(common, |peak| common.min(peak / 2.0)).max(1.0)
     };
-    let half = contest.rounds(open.0, |contender| {
-        half(contender, &script, rate(contender), open.1)
+    let half = contest.rounds(halves, |contender| {
+        half(contender, &script, rate(contender), open)
     })?;
     outcome.add(("half of the peak", "half"), &contest, &half, rate)?;
     outcome.notes.push(format!(

@@ -303,19 +303,23 @@ impl Daemon {
     /// # Errors
     /// It does not run, or `act` fails.
     pub fn busy_while(&self, act: impl FnOnce() -> Result<()>) -> Result<()> {
-        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok());
-        let pid = pid.and_then(Pid::from_raw).context("metad does not run")?;
-        kill_process(pid, Signal::STOP).context("cannot hold metad up")?;
+        self.signal(Signal::STOP)?;
         let done = act();
-        kill_process(pid, Signal::CONT).context("cannot let metad go on")?;
+        self.signal(Signal::CONT)?;
         done
+    }
+
+    /// Signals it, and waits for nothing.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, told: Signal) -> Result<()> {
+        signal(self.pid().context("metad does not run")?, told)
     }
 
     fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
         let mut child = self.child.take().context("metad does not run")?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.context("a process id out of range")?, signal)
-            .context("cannot signal metad")?;
+        self::signal(child.id(), signal)?;
         let ended = until("the end of metad", STOPS, || match child.try_wait() {
             Ok(status) => status.map(Ok),
             Err(error) => Some(Err(error)),
@@ -330,6 +334,16 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Signals a process that this one has started and not waited for.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let known = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let known = known.context("a process id out of range")?;
+    kill_process(known, signal).with_context(|| format!("cannot send {signal:?} to {pid}"))
 }
 
 impl Drop for Daemon {

@@ -63,3 +63,12 @@ fn bodies_are_found_by_path() {
     }
     assert_eq!(root.body("placement/ip"), Some(&Body::CallerIpv4));
 }
+
+#[test]
+fn a_tag_has_sixteen_digits_that_say_its_number() {
+    for number in [0, 1, 0xa, 0x0123_4567_89ab_cdef, u64::MAX] {
+        let digits = ETag(number).digits();
+        let text = str::from_utf8(&digits).unwrap();
+        assert_eq!(text, format!("{number:016x}"));
+    }
+}

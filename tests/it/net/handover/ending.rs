@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use metad_tests::lab::{Daemon, Lab, Settings, Snapshot, until};
 use metad_tests::needs;
 use rustix::fs::{Mode, OFlags, mkfifoat};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::nothing_is_left;
 use crate::net::{SOON, gets_its_own, guest, host_with_bridge};
@@ -52,9 +52,7 @@ impl Held {
 
 /// Tells the daemon to end, and waits until it knows.
 fn tell_to_end(daemon: &Daemon) -> Result<()> {
-    let pid = daemon.pid().and_then(|pid| i32::try_from(pid).ok());
-    let pid = pid.and_then(Pid::from_raw).context("metad does not run")?;
-    kill_process(pid, Signal::TERM)?;
+    daemon.signal(Signal::TERM)?;
     until("a daemon that waits for what becomes of it", SOON, || {
         let log = daemon.log();
         log.contains("ending once that is decided").then_some(())
